@@ -1,0 +1,99 @@
+/** What a command declares and what it gets. One file a command in `commands/`, listed in cli.ts and loaded lazily. */
+
+import type { DataDir } from "../core/data-dir.ts";
+import type { Emit } from "../core/events.ts";
+import type { InsecureOptions } from "../core/insecure-options.ts";
+
+export interface FlagSpec {
+  readonly name: string;
+  readonly kind: "bool" | "string" | "list" | "duration";
+  /** One line of help. */
+  readonly usage: string;
+  /** As written on a command line; "" (string, list) and "false" (bool) when absent. */
+  readonly default?: string;
+  /** The value of a bare `--name` (shown as `--name[=…]`); for `--net`, `--wait`. Bare bool flags are "true" by themselves. */
+  readonly bare?: string;
+  /** May be given several times, each adding (`--volume`). `list` also splits at commas. */
+  readonly repeatable?: boolean;
+  readonly hidden?: boolean;
+  /** Printed as `Flag --x has been deprecated, …` when used; hidden from help. */
+  readonly deprecated?: string;
+}
+
+/** Values of the flags of one command, or of one image, by name. */
+export interface FlagValues {
+  bool(name: string): boolean;
+  string(name: string): string;
+  /** Every value in order. */
+  list(name: string): readonly string[];
+  /** Milliseconds. Go's duration syntax ("30m0s", "1h", plain "0"). */
+  duration(name: string): number;
+  /** True when the user gave it. */
+  given(name: string): boolean;
+}
+
+/** One image of `run`, `prepare`, `fetch`, `app add`: its name, its flags, the arguments after `--`. */
+export interface ImageArgument {
+  readonly image: string;
+  readonly flags: FlagValues;
+  readonly args: readonly string[];
+}
+
+/** What every command shares: where things are, what the operator allowed, how to tell. */
+export interface Engine {
+  readonly dataDir: DataDir;
+  readonly systemConfigDir: string;
+  readonly localConfigDir: string;
+  /** "" when not given. */
+  readonly userConfigDir: string;
+  readonly insecure: InsecureOptions;
+  readonly trustKeysFromHttps: boolean;
+  readonly debug: boolean;
+  readonly emit: Emit;
+}
+
+/** The only way to the terminal (report.ts): synchronous, quiet on EPIPE, OUTPUT error on a full disk. */
+export interface Output {
+  /** Data, on stdout; no newline is added. */
+  stdout(text: string): void;
+  /** A line on stderr with the command's prefix. */
+  error(text: string): void;
+}
+
+export interface CommandInput {
+  readonly engine: Engine;
+  readonly flags: FlagValues;
+  /** Words that are neither flags nor images. */
+  readonly args: readonly string[];
+  /** Empty unless the command declares imageFlags. */
+  readonly images: readonly ImageArgument[];
+  readonly output: Output;
+}
+
+export interface Command {
+  readonly name: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** What follows `rkt NAME` in USAGE, e.g. "[--force] UUID ...". */
+  readonly usage: string;
+  /** DESCRIPTION of the help page; may be several paragraphs. */
+  readonly description?: string;
+  readonly flags: readonly FlagSpec[];
+  /** Declares the image grammar `IMAGE [image flags] [-- ARGS] [--- IMAGE …]`; the flags allowed after an image. */
+  readonly imageFlags?: readonly FlagSpec[];
+  readonly hidden?: boolean;
+  /** Refused with `cannot run as unprivileged user` for others. */
+  readonly requiresRoot?: boolean;
+  /** `rkt image list`, `rkt app add`. */
+  readonly subcommands?: readonly CommandEntry[];
+  /** Runs the command; a number is the exit status (default 0). Failures are thrown. */
+  run?(input: CommandInput): Promise<number | void> | number | void;
+}
+
+/** An entry of the command list: enough for help and prefix matching without loading the command. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  readonly hidden?: boolean;
+  load(): Promise<Command>;
+}

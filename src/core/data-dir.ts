@@ -1,0 +1,204 @@
+/**
+ * Every path under the data directory is built here, and only here (docs/on-disk-format.md shows the same as a table). The class holds no state and touches
+ * no file. Who may write where: `cas` (except the root-only parts marked below) belongs to group `rkt`; the rest to root.
+ */
+
+import { join } from "node:path";
+import type { Digest, ImageId } from "./digest.ts";
+import type { PodUuid } from "./uuid.ts";
+
+export const DEFAULT_DATA_DIR = "/var/lib/rkt";
+
+/** The version in DATADIR/format. Newer: refused. Older (or absent beside rkt 1.x content): migrated. */
+export const DATA_DIR_FORMAT = 2;
+
+/** The directory that holds a pod names half of its state; the lock on the pod's own directory is the other half (docs/pod-lifecycle.md). */
+export const POD_STATE_DIRS = ["embryo", "prepare", "prepared", "run", "exited-garbage", "garbage"] as const;
+export type PodStateDir = (typeof POD_STATE_DIRS)[number];
+
+export class DataDir {
+  readonly root: string;
+
+  /** `root`: absolute, symbolic links resolved. */
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  get format(): string {
+    return join(this.root, "format");
+  }
+  get tmp(): string {
+    return join(this.root, "tmp");
+  }
+  get locks(): string {
+    return join(this.root, "locks");
+  }
+  /** Shared while a pod is prepared, exclusive while rendered trees are collected. */
+  get prepareLock(): string {
+    return join(this.locks, "prepareLock");
+  }
+
+  // --- content-addressed store: written by the fetch worker (group rkt) ---
+  get cas(): string {
+    return join(this.root, "cas");
+  }
+  /** A blob exactly as it came: an ACI archive, an OCI manifest, configuration or layer. */
+  blob(digest: Digest): string {
+    return join(this.cas, "blob", digest.algorithm, digest.hex.slice(0, 2), `${digest.algorithm}-${digest.hex}`);
+  }
+  get blobs(): string {
+    return join(this.cas, "blob");
+  }
+  /** Index record of an image (JSON). */
+  imageRecord(id: ImageId): string {
+    return join(this.imageRecords, `${id}.json`);
+  }
+  get imageRecords(): string {
+    return join(this.cas, "images");
+  }
+  /** Records "this name or URL was fetched as this image", by hash of the name. */
+  get refs(): string {
+    return join(this.cas, "refs");
+  }
+  get downloads(): string {
+    return join(this.cas, "tmp");
+  }
+  get imageLocks(): string {
+    return join(this.cas, "imagelocks");
+  }
+
+  // --- root only (0700) ---
+  /** What root itself saw verified: digest, names, policy, signer. An image without such a record is verified again before it runs as root. */
+  get verified(): string {
+    return join(this.cas, "verified");
+  }
+  verifiedRecord(id: ImageId): string {
+    return join(this.verified, `${id}.json`);
+  }
+  /** Rendered layers. `layerId` is `sha512-` or `sha256-` and hex: the chain id (OCI) or the image id (appc). */
+  get layers(): string {
+    return join(this.cas, "layer");
+  }
+  layer(layerId: string): string {
+    return join(this.layers, layerId);
+  }
+  layerRootfs(layerId: string): string {
+    return join(this.layer(layerId), "rootfs");
+  }
+  /** Short symbolic links to layers: overlay options are cut at one page, so they use `l/<26 characters>` relative to `cas`. */
+  get layerLinks(): string {
+    return join(this.cas, "l");
+  }
+  /** Rendered images: a record (JSON) naming the ordered layers of tree `treeId`. */
+  get trees(): string {
+    return join(this.cas, "tree");
+  }
+  treeRecord(treeId: string): string {
+    return join(this.trees, `${treeId}.json`);
+  }
+
+  // --- pods ---
+  get pods(): string {
+    return join(this.root, "pods");
+  }
+  podsIn(state: PodStateDir): string {
+    return join(this.pods, state);
+  }
+  pod(state: PodStateDir, uuid: PodUuid): string {
+    return join(this.podsIn(state), uuid);
+  }
+}
+
+/** The files of one pod directory (rkt 1.x layout; `dir` is the pod's directory, wherever it is at the moment). */
+export class PodFiles {
+  readonly dir: string;
+
+  constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  get manifest(): string {
+    return join(this.dir, "pod");
+  }
+  /** Its mtime is the pod's creation time. */
+  get created(): string {
+    return join(this.dir, "pod-created");
+  }
+  appInfo(app: string): string {
+    return join(this.dir, "appsinfo", app);
+  }
+  appImageManifest(app: string): string {
+    return join(this.appInfo(app), "manifest");
+  }
+  appTreeId(app: string): string {
+    return join(this.appInfo(app), "treeStoreID");
+  }
+  get stage1(): string {
+    return join(this.dir, "stage1");
+  }
+  get stage1Manifest(): string {
+    return join(this.stage1, "manifest");
+  }
+  get stage1Rootfs(): string {
+    return join(this.stage1, "rootfs");
+  }
+  get stage1TreeId(): string {
+    return join(this.dir, "stage1TreeStoreID");
+  }
+  get overlayPrepared(): string {
+    return join(this.dir, "overlay-prepared");
+  }
+  get privateUsersPrepared(): string {
+    return join(this.dir, "private-users-prepared");
+  }
+  /** Upper directory of an overlay: bare for stage1, `/APP` below for an app. */
+  overlayUpper(treeId: string, app?: string): string {
+    return join(this.dir, "overlay", treeId, "upper", app ?? "");
+  }
+  overlayWork(treeId: string, app?: string): string {
+    return join(this.dir, "overlay", treeId, "work", app ?? "");
+  }
+  get pid(): string {
+    return join(this.dir, "pid");
+  }
+  get ppid(): string {
+    return join(this.dir, "ppid");
+  }
+  get pgid(): string {
+    return join(this.dir, "pgid");
+  }
+  get netns(): string {
+    return join(this.dir, "netns");
+  }
+  get netInfo(): string {
+    return join(this.dir, "net-info.json");
+  }
+  /** Copies of the network configurations in use, for the teardown. */
+  get net(): string {
+    return join(this.dir, "net");
+  }
+  get subcgroup(): string {
+    return join(this.dir, "subcgroup");
+  }
+  get flavor(): string {
+    return join(this.dir, "flavor");
+  }
+  get runtimeConfig(): string {
+    return join(this.dir, "runtime-config");
+  }
+  get sharedVolumes(): string {
+    return join(this.dir, "sharedVolumes");
+  }
+  appRootfs(app: string): string {
+    return join(this.stage1Rootfs, "opt/stage2", app, "rootfs");
+  }
+  appStage2Manifest(app: string): string {
+    return join(this.stage1Rootfs, "opt/stage2", app, "manifest");
+  }
+  get status(): string {
+    return join(this.stage1Rootfs, "rkt/status");
+  }
+  get environment(): string {
+    return join(this.stage1Rootfs, "rkt/env");
+  }
+}

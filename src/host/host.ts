@@ -1,0 +1,104 @@
+/**
+ * The one interface to the kernel. Everything that node:fs cannot do, or does by following what an image controls, is here; nothing outside this folder
+ * calls the kernel directly. `linux.ts` is the real one, `recording.ts` the one for tests. Every method throws SystemCallError when the kernel refuses.
+ *
+ * All calls are synchronous and run on the calling (main) thread: see docs/decisions/0002-system-calls-through-ffi.md for the rules that follow.
+ */
+
+/** A path as text, or as the bytes an archive carried (file names are bytes; they need not be UTF-8). Must not contain NUL. */
+export type HostPath = string | Uint8Array;
+
+export interface FileStatus {
+  /** Type and permission bits (inode(7)). */
+  mode: number;
+  uid: number;
+  gid: number;
+  size: number;
+  dev: number;
+  rdev: number;
+  ino: number;
+  nlink: number;
+  mtimeSeconds: number;
+  mtimeNanoseconds: number;
+}
+
+/** A point in time for utimensat(2). */
+export interface Timestamp {
+  seconds: number;
+  nanoseconds: number;
+}
+
+export interface ResourceLimit {
+  soft: bigint;
+  hard: bigint;
+}
+
+export interface Host {
+  // --- mounts (mount(2), umount2(2), open_tree(2), move_mount(2), mount_setattr(2), pivot_root(2)) ---
+  mount(source: string | null, target: string, type: string | null, flags: number, data: string | null): void;
+  umount(target: string, flags: number): void;
+  /** A detached clone of the mount at `path`, as a descriptor (close-on-exec). */
+  openTree(dirfd: number, path: string, flags: number): number;
+  moveMount(fromFd: number, fromPath: string, toFd: number, toPath: string, flags: number): void;
+  mountSetAttr(
+    dirfd: number,
+    path: string,
+    flags: number,
+    attr: { set: number; clear: number; propagation: number; usernsFd: number },
+  ): void;
+  pivotRoot(newRoot: string, putOld: string): void;
+  chroot(path: string): void;
+  chdir(path: string): void;
+  fchdir(fd: number): void;
+
+  // --- namespaces and identity ---
+  unshare(flags: number): void;
+  setns(fd: number, flags: number): void;
+  setGroups(gids: readonly number[]): void;
+  setResGid(gid: number): void;
+  setResUid(uid: number): void;
+  prctl(option: number, argument: number): number;
+  setsid(): number;
+
+  // --- locks, descriptors, process ---
+  flock(fd: number, operation: number): void;
+  /** fcntl(2) with an integer argument. */
+  fcntl(fd: number, command: number, argument: number): number;
+  dup3(from: number, to: number, flags: number): void;
+  umask(mask: number): number;
+  getLimit(resource: number): ResourceLimit;
+  setLimit(resource: number, limit: ResourceLimit): void;
+  /** Sets the disposition of `signal` to SIG_DFL and unblocks every signal. */
+  resetSignals(signals: readonly number[]): void;
+  kill(pid: number, signal: number): void;
+  getpgid(pid: number): number;
+  /** Replaces this process (execve(2)); returns only by throwing. */
+  execve(path: string, argv: readonly string[], env: Readonly<Record<string, string>>): never;
+
+  // --- files relative to a directory descriptor (AT_FDCWD for the current directory) ---
+  openat(dirfd: number, path: HostPath, flags: number, mode: number): number;
+  /** openat2(2): `resolve` bounds what the path may do. */
+  openat2(dirfd: number, path: HostPath, flags: number, mode: number, resolve: number): number;
+  close(fd: number): void;
+  mkdirat(dirfd: number, path: HostPath, mode: number): void;
+  mknodat(dirfd: number, path: HostPath, mode: number, dev: { major: number; minor: number }): void;
+  symlinkat(target: HostPath, dirfd: number, path: HostPath): void;
+  linkat(fromFd: number, from: HostPath, toFd: number, to: HostPath, flags: number): void;
+  unlinkat(dirfd: number, path: HostPath, flags: number): void;
+  renameat2(fromFd: number, from: HostPath, toFd: number, to: HostPath, flags: number): void;
+  readlinkat(dirfd: number, path: HostPath): Buffer;
+  /** statx(2) of `path` (or of `dirfd` itself with an empty path and AT.EMPTY_PATH). */
+  statat(dirfd: number, path: HostPath, flags: number): FileStatus;
+  fchownat(dirfd: number, path: HostPath, uid: number, gid: number, flags: number): void;
+  fchmod(fd: number, mode: number): void;
+  utimensat(dirfd: number, path: HostPath, atime: Timestamp, mtime: Timestamp, flags: number): void;
+  /** Extended attributes of the file itself, never of what a symbolic link names (lsetxattr(2) on `/proc/self/fd/…` paths or fsetxattr(2)). */
+  fsetxattr(fd: number, name: HostPath, value: Uint8Array): void;
+  lsetxattr(path: HostPath, name: HostPath, value: Uint8Array): void;
+  lgetxattr(path: HostPath, name: HostPath): Buffer;
+  llistxattr(path: HostPath): Buffer[];
+  lremovexattr(path: HostPath, name: HostPath): void;
+  syncfs(fd: number): void;
+  /** Type number of the file system (statfs(2)), e.g. 0x794c7630 for overlayfs. */
+  fileSystemType(path: string): number;
+}

@@ -1,0 +1,469 @@
+/**
+ * The real {@link Host}: glibc through bun:ffi.
+ *
+ * Why each call is sound: arguments are numbers, or pointers into buffers that are kept alive by a local variable until the call has returned (the calls are
+ * synchronous, so the collector cannot run in between); errno is read by the very next native call on the same thread. None of the calls blocks: locks are
+ * taken with LOCK_NB, and execve does not return.
+ */
+
+import { type Pointer, ptr, read } from "bun:ffi";
+import { endianness } from "node:os";
+import { internalError } from "../core/errors.ts";
+import { AT, S } from "./constants.ts";
+import { quotedPath, SystemCallError } from "./errno.ts";
+import type { FileStatus, Host, HostPath, ResourceLimit } from "./host.ts";
+import { libc, SYS } from "./libc.ts";
+
+const EINTR = 4;
+
+function errno(): number {
+  const location = libc.__errno_location();
+  if (location === null) throw internalError("no errno location");
+  return read.i32(location, 0);
+}
+
+/** Calls until the kernel was not interrupted; throws on -1. `what` is only built when it is needed. */
+function checked(name: string, what: () => string, call: () => number | bigint): number {
+  for (;;) {
+    const result = Number(call());
+    if (result >= 0) return result;
+    const code = errno();
+    if (code !== EINTR) throw new SystemCallError(name, code, what());
+  }
+}
+
+/** NUL-terminated bytes. A NUL inside would silently name another file, so it is refused. */
+function cString(text: HostPath): Buffer {
+  const bytes = typeof text === "string" ? Buffer.from(text, "utf8") : text;
+  if (bytes.includes(0)) throw new SystemCallError("use", 22, `path ${quotedPath(text)} with a NUL byte`);
+  const out = Buffer.alloc(bytes.length + 1);
+  out.set(bytes);
+  return out;
+}
+
+function cStringOrNull(text: string | null): Buffer | null {
+  return text === null ? null : cString(text);
+}
+
+/** A NULL-terminated array of pointers; `keep` holds the strings alive until the call is over. */
+function cStringArray(strings: readonly string[]): { array: BigUint64Array; keep: Buffer[] } {
+  const keep = strings.map(cString);
+  const array = new BigUint64Array(strings.length + 1);
+  keep.forEach((buffer, index) => {
+    array[index] = BigInt(ptr(buffer));
+  });
+  return { array, keep };
+}
+
+const quoted = quotedPath;
+const at = (dirfd: number, path: HostPath) => () => (path.length === 0 ? `descriptor ${dirfd}` : quoted(path));
+
+function pointerOf(buffer: Uint8Array | BigUint64Array | BigInt64Array): Pointer {
+  return ptr(buffer);
+}
+
+function statx(dirfd: number, path: HostPath, flags: number): FileStatus {
+  const STATX_BASIC_STATS = 0x7ff;
+  const buffer = Buffer.alloc(256);
+  const name = cString(path);
+  checked("stat", at(dirfd, path), () => libc.statx(dirfd, name, flags, STATX_BASIC_STATS, buffer));
+  // struct statx, linux/stat.h: the offsets are the same on every architecture.
+  const device = (offset: number) => buffer.readUInt32LE(offset) * 0x100000 + buffer.readUInt32LE(offset + 4);
+  return {
+    nlink: buffer.readUInt32LE(16),
+    uid: buffer.readUInt32LE(20),
+    gid: buffer.readUInt32LE(24),
+    mode: buffer.readUInt16LE(28),
+    ino: Number(buffer.readBigUInt64LE(32)),
+    size: Number(buffer.readBigUInt64LE(40)),
+    mtimeSeconds: Number(buffer.readBigInt64LE(112)),
+    mtimeNanoseconds: buffer.readUInt32LE(120),
+    rdev: device(128),
+    dev: device(136),
+  };
+}
+
+/** glibc's gnu_dev_makedev. */
+function makeDevice(major: number, minor: number): bigint {
+  const a = BigInt(major);
+  const b = BigInt(minor);
+  return ((a & 0xfffff000n) << 32n) | ((a & 0xfffn) << 8n) | ((b & 0xffffff00n) << 12n) | (b & 0xffn);
+}
+
+function timespecs(...times: { seconds: number; nanoseconds: number }[]): BigInt64Array {
+  return new BigInt64Array(times.flatMap((time) => [BigInt(time.seconds), BigInt(time.nanoseconds)]));
+}
+
+/** getxattr(2) style: asks with growing buffers until the value fits. */
+function growing(name: string, what: () => string, call: (buffer: Buffer) => number | bigint): Buffer {
+  const ERANGE = 34;
+  for (let size = 1024; ; size *= 8) {
+    const buffer = Buffer.alloc(size);
+    try {
+      const length = checked(name, what, () => call(buffer));
+      return buffer.subarray(0, length);
+    } catch (error) {
+      if (!(error instanceof SystemCallError && error.errno === ERANGE && size < 1 << 20)) throw error;
+    }
+  }
+}
+
+export const linux: Host = {
+  mount(source, target, type, flags, data) {
+    const [a, b, c, d] = [cStringOrNull(source), cString(target), cStringOrNull(type), cStringOrNull(data)];
+    checked(
+      "mount",
+      () => `${type ?? source ?? ""} on ${quoted(target)}`,
+      () => libc.mount(a, b, c, flags, d),
+    );
+  },
+  umount(target, flags) {
+    const path = cString(target);
+    checked(
+      "unmount",
+      () => quoted(target),
+      () => libc.umount2(path, flags),
+    );
+  },
+  openTree(dirfd, path, flags) {
+    const name = cString(path);
+    return checked("clone the mount at", at(dirfd, path), () =>
+      libc.syscall(SYS.open_tree, dirfd, pointerOf(name), flags, 0, 0, 0),
+    );
+  },
+  moveMount(fromFd, fromPath, toFd, toPath, flags) {
+    const [a, b] = [cString(fromPath), cString(toPath)];
+    checked("move a mount to", at(toFd, toPath), () =>
+      libc.syscall(SYS.move_mount, fromFd, pointerOf(a), toFd, pointerOf(b), flags, 0),
+    );
+  },
+  mountSetAttr(dirfd, path, flags, attr) {
+    const name = cString(path);
+    const struct = new BigUint64Array([
+      BigInt(attr.set),
+      BigInt(attr.clear),
+      BigInt(attr.propagation),
+      BigInt(attr.usernsFd),
+    ]);
+    checked("change the mount attributes of", at(dirfd, path), () =>
+      libc.syscall(SYS.mount_setattr, dirfd, pointerOf(name), flags, pointerOf(struct), struct.byteLength, 0),
+    );
+  },
+  pivotRoot(newRoot, putOld) {
+    const [a, b] = [cString(newRoot), cString(putOld)];
+    checked(
+      "pivot the root to",
+      () => quoted(newRoot),
+      () => libc.syscall(SYS.pivot_root, pointerOf(a), pointerOf(b), 0, 0, 0, 0),
+    );
+  },
+  chroot(path) {
+    const name = cString(path);
+    checked(
+      "chroot to",
+      () => quoted(path),
+      () => libc.chroot(name),
+    );
+  },
+  chdir(path) {
+    const name = cString(path);
+    checked(
+      "change the directory to",
+      () => quoted(path),
+      () => libc.chdir(name),
+    );
+  },
+  fchdir(fd) {
+    checked(
+      "change the directory to",
+      () => `descriptor ${fd}`,
+      () => libc.fchdir(fd),
+    );
+  },
+
+  unshare(flags) {
+    checked(
+      "unshare",
+      () => `namespaces 0x${flags.toString(16)}`,
+      () => libc.unshare(flags),
+    );
+  },
+  setns(fd, flags) {
+    checked(
+      "join",
+      () => `the namespace of descriptor ${fd}`,
+      () => libc.setns(fd, flags),
+    );
+  },
+  setGroups(gids) {
+    const list = new Uint32Array(Math.max(gids.length, 1));
+    list.set(gids);
+    checked(
+      "set",
+      () => `the supplementary groups ${gids.join(",")}`,
+      () => libc.setgroups(gids.length, list),
+    );
+  },
+  setResGid(gid) {
+    checked(
+      "change",
+      () => `to group ${gid}`,
+      () => libc.setresgid(gid, gid, gid),
+    );
+  },
+  setResUid(uid) {
+    checked(
+      "change",
+      () => `to user ${uid}`,
+      () => libc.setresuid(uid, uid, uid),
+    );
+  },
+  prctl(option, argument) {
+    return checked(
+      "prctl",
+      () => `option ${option}`,
+      () => libc.prctl(option, argument, 0, 0, 0),
+    );
+  },
+  setsid() {
+    return checked(
+      "start",
+      () => "a session",
+      () => libc.setsid(),
+    );
+  },
+
+  flock(fd, operation) {
+    checked(
+      "lock",
+      () => `descriptor ${fd}`,
+      () => libc.flock(fd, operation),
+    );
+  },
+  fcntl(fd, command, argument) {
+    return checked(
+      "control",
+      () => `descriptor ${fd}`,
+      () => libc.fcntl(fd, command, argument),
+    );
+  },
+  dup3(from, to, flags) {
+    checked(
+      "duplicate",
+      () => `descriptor ${from}`,
+      () => libc.dup3(from, to, flags),
+    );
+  },
+  umask(mask) {
+    return libc.umask(mask);
+  },
+  getLimit(resource): ResourceLimit {
+    const struct = new BigUint64Array(2);
+    checked(
+      "read",
+      () => `resource limit ${resource}`,
+      () => libc.getrlimit(resource, struct),
+    );
+    return { soft: struct[0] ?? 0n, hard: struct[1] ?? 0n };
+  },
+  setLimit(resource, limit) {
+    const struct = new BigUint64Array([limit.soft, limit.hard]);
+    checked(
+      "set",
+      () => `resource limit ${resource}`,
+      () => libc.setrlimit(resource, struct),
+    );
+  },
+  resetSignals(signals) {
+    // struct sigaction of glibc: handler, 128 bytes of mask, flags, restorer: all zero is SIG_DFL.
+    const action = Buffer.alloc(160);
+    for (const signal of signals)
+      checked(
+        "reset",
+        () => `signal ${signal}`,
+        () => libc.sigaction(signal, action, null),
+      );
+    const SIG_SETMASK = 2;
+    const empty = Buffer.alloc(128);
+    checked(
+      "unblock",
+      () => "signals",
+      () => libc.sigprocmask(SIG_SETMASK, empty, null),
+    );
+  },
+  kill(pid, signal) {
+    checked(
+      "signal",
+      () => `process ${pid}`,
+      () => libc.kill(pid, signal),
+    );
+  },
+  getpgid(pid) {
+    return checked(
+      "read",
+      () => `the process group of ${pid}`,
+      () => libc.getpgid(pid),
+    );
+  },
+  execve(path, argv, env): never {
+    const name = cString(path);
+    const args = cStringArray(argv);
+    const variables = cStringArray(Object.entries(env).map(([key, value]) => `${key}=${value}`));
+    checked(
+      "execute",
+      () => quoted(path),
+      () => libc.execve(name, args.array, variables.array),
+    );
+    throw internalError(`execve returned, with ${args.keep.length + variables.keep.length} strings`);
+  },
+
+  openat(dirfd, path, flags, mode) {
+    const name = cString(path);
+    return checked("open", at(dirfd, path), () => libc.openat(dirfd, name, flags, mode));
+  },
+  openat2(dirfd, path, flags, mode, resolve) {
+    const name = cString(path);
+    const how = new BigUint64Array([BigInt(flags), BigInt(mode), BigInt(resolve)]);
+    return checked("open", at(dirfd, path), () =>
+      libc.syscall(SYS.openat2, dirfd, pointerOf(name), pointerOf(how), how.byteLength, 0, 0),
+    );
+  },
+  close(fd) {
+    // close(2): after EINTR the descriptor is gone; trying again could close somebody else's.
+    if (libc.close(fd) < 0 && errno() !== EINTR) throw new SystemCallError("close", errno(), `descriptor ${fd}`);
+  },
+  mkdirat(dirfd, path, mode) {
+    const name = cString(path);
+    checked("create directory", at(dirfd, path), () => libc.mkdirat(dirfd, name, mode));
+  },
+  mknodat(dirfd, path, mode, dev) {
+    const name = cString(path);
+    checked("create node", at(dirfd, path), () => libc.mknodat(dirfd, name, mode, makeDevice(dev.major, dev.minor)));
+  },
+  symlinkat(target, dirfd, path) {
+    const [a, b] = [cString(target), cString(path)];
+    checked("create symbolic link", at(dirfd, path), () => libc.symlinkat(a, dirfd, b));
+  },
+  linkat(fromFd, from, toFd, to, flags) {
+    const [a, b] = [cString(from), cString(to)];
+    checked(
+      "create hard link",
+      () => `${at(toFd, to)()} to ${at(fromFd, from)()}`,
+      () => libc.linkat(fromFd, a, toFd, b, flags),
+    );
+  },
+  unlinkat(dirfd, path, flags) {
+    const name = cString(path);
+    checked("remove", at(dirfd, path), () => libc.unlinkat(dirfd, name, flags));
+  },
+  renameat2(fromFd, from, toFd, to, flags) {
+    const [a, b] = [cString(from), cString(to)];
+    checked(
+      "rename",
+      () => `${at(fromFd, from)()} to ${at(toFd, to)()}`,
+      () => libc.renameat2(fromFd, a, toFd, b, flags),
+    );
+  },
+  readlinkat(dirfd, path) {
+    const name = cString(path);
+    // readlink(2) cuts silently: a full buffer may be a cut one. PATH_MAX bounds a target.
+    const buffer = Buffer.alloc(4097);
+    const length = checked("read symbolic link", at(dirfd, path), () =>
+      libc.readlinkat(dirfd, name, buffer, buffer.length),
+    );
+    return buffer.subarray(0, length);
+  },
+  statat: statx,
+  fchownat(dirfd, path, uid, gid, flags) {
+    const name = cString(path);
+    checked("change the owner of", at(dirfd, path), () => libc.fchownat(dirfd, name, uid, gid, flags));
+  },
+  fchmod(fd, mode) {
+    checked(
+      "change the mode of",
+      () => `descriptor ${fd}`,
+      () => libc.fchmod(fd, mode),
+    );
+  },
+  utimensat(dirfd, path, atime, mtime, flags) {
+    const name = cString(path);
+    const times = timespecs(atime, mtime);
+    checked("set the times of", at(dirfd, path), () => libc.utimensat(dirfd, name, times, flags));
+  },
+  fsetxattr(fd, name, value) {
+    const key = cString(name);
+    checked(
+      "set attribute",
+      () => `${quoted(name)} of descriptor ${fd}`,
+      () => libc.fsetxattr(fd, key, value.length === 0 ? null : value, value.length, 0),
+    );
+  },
+  lsetxattr(path, name, value) {
+    const [file, key] = [cString(path), cString(name)];
+    checked(
+      "set attribute",
+      () => `${quoted(name)} of ${quoted(path)}`,
+      () => libc.lsetxattr(file, key, value.length === 0 ? null : value, value.length, 0),
+    );
+  },
+  lgetxattr(path, name) {
+    const [file, key] = [cString(path), cString(name)];
+    return growing(
+      "read attribute",
+      () => `${quoted(name)} of ${quoted(path)}`,
+      (buffer) => libc.lgetxattr(file, key, buffer, buffer.length),
+    );
+  },
+  llistxattr(path) {
+    const file = cString(path);
+    const list = growing(
+      "list the attributes of",
+      () => quoted(path),
+      (buffer) => libc.llistxattr(file, buffer, buffer.length),
+    );
+    const names: Buffer[] = [];
+    for (let start = 0; start < list.length; ) {
+      const end = list.indexOf(0, start);
+      names.push(list.subarray(start, end));
+      start = end + 1;
+    }
+    return names;
+  },
+  lremovexattr(path, name) {
+    const [file, key] = [cString(path), cString(name)];
+    checked(
+      "remove attribute",
+      () => `${quoted(name)} of ${quoted(path)}`,
+      () => libc.lremovexattr(file, key),
+    );
+  },
+  syncfs(fd) {
+    checked(
+      "sync",
+      () => `the file system of descriptor ${fd}`,
+      () => libc.syncfs(fd),
+    );
+  },
+  fileSystemType(path) {
+    const buffer = Buffer.alloc(256);
+    const name = cString(path);
+    checked(
+      "read the file system of",
+      () => quoted(path),
+      () => libc.statfs(name, buffer),
+    );
+    return Number(buffer.readBigInt64LE(0));
+  },
+};
+
+if (endianness() !== "LE") throw internalError("rkt runs on little-endian machines only");
+
+/** True for a directory's status. */
+export function isDirectory(status: FileStatus): boolean {
+  return (status.mode & S.IFMT) === S.IFDIR;
+}
+
+/** The status of an open descriptor. */
+export function statOf(fd: number): FileStatus {
+  return statx(fd, "", AT.EMPTY_PATH);
+}

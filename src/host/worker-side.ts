@@ -1,0 +1,56 @@
+/** The other end of a worker's pipes: how `rkt worker NAME` reads its request and writes its answers. */
+
+import { writeSync } from "node:fs";
+import type { ErrorCode } from "../core/errors.ts";
+import { RktError } from "../core/errors.ts";
+import type { RktEvent } from "../core/events.ts";
+
+/** The last message of a worker that could not do its work: the error in a form that crosses a pipe. */
+export interface WorkerFailure {
+  kind: "failure";
+  code: ErrorCode;
+  message: string;
+  hint: string | undefined;
+}
+
+/** The lines of stdin, parsed. The caller (root) is trusted by the worker. */
+export async function* requests(): AsyncGenerator<unknown> {
+  let pending = "";
+  for await (const chunk of process.stdin) {
+    pending += String(chunk);
+    const lines = pending.split("\n");
+    pending = lines.pop() ?? "";
+    for (const line of lines) yield JSON.parse(line);
+  }
+}
+
+/** Writes one message; synchronous, so that order and completeness hold whatever happens next. */
+export function answer(message: unknown): void {
+  const bytes = Buffer.from(`${JSON.stringify(message)}\n`);
+  for (let offset = 0; offset < bytes.length; ) {
+    try {
+      offset += writeSync(1, bytes, offset);
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) throw error;
+      Bun.sleepSync(1);
+    }
+  }
+}
+
+export function answerEvent(event: RktEvent): void {
+  answer({ kind: "event", event });
+}
+
+/** Turns whatever was thrown into the last message. */
+export function answerFailure(error: unknown): void {
+  const failure: WorkerFailure =
+    error instanceof RktError
+      ? { kind: "failure", code: error.code, message: error.message, hint: error.hint }
+      : {
+          kind: "failure",
+          code: "INTERNAL",
+          message: `internal error: ${error instanceof Error ? error.message : String(error)}`,
+          hint: undefined,
+        };
+  answer(failure);
+}

@@ -1,0 +1,129 @@
+/**
+ * Worker processes: the parts of rkt that eat what strangers wrote run in a process of their own, confined before it starts (Bun has several threads;
+ * no_new_privs, capabilities and filters are per thread, so a process cannot confine itself once it runs).
+ *
+ * A worker is this same executable as `rkt worker NAME`, started by setpriv(1): other user, no capabilities, no_new_privs, an environment made from nothing. It
+ * gets one JSON request on stdin and answers with JSON lines on stdout; files and directories come as descriptors from 3 up, opened by the caller, because the
+ * worker may not be able to walk to them. What it answers is untrusted: callers decode it strictly.
+ */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { RktError } from "../core/errors.ts";
+import { printable } from "../core/text.ts";
+import type { Account } from "./accounts.ts";
+
+export type WorkerName = "fetch" | "verify" | "unpack";
+
+export interface WorkerOptions {
+  worker: WorkerName;
+  /** The user to become; undefined keeps the caller's (who is not root then). */
+  account: Account | undefined;
+  /** Supplementary groups to keep (the store's group). */
+  groups?: readonly number[];
+  /** Descriptors that become 3, 4, … in the worker. */
+  descriptors: readonly number[];
+  request: unknown;
+  /** Variables besides PATH and LANG (proxies, for instance). */
+  env?: Readonly<Record<string, string>>;
+}
+
+/** A line longer than this is not from a sane worker. Manifests (at most 4 MiB, base64) are the longest content. */
+const LONGEST_LINE = 8 * 1024 * 1024;
+
+export interface Worker {
+  /** Messages in order; ends when the worker has ended well. Throws HOST_PROGRAM when it died or wrote nonsense. */
+  messages(): AsyncGenerator<unknown>;
+  /** Sends another line to the worker's stdin. */
+  send(message: unknown): void;
+  /** Ends it at once (when the caller gives up). */
+  kill(): void;
+}
+
+/** Starts a worker. The caller's descriptors stay open and its own. */
+export function startWorker(options: WorkerOptions): Worker {
+  // The executable is passed as a descriptor: the build tree may lie in a directory that the worker's user cannot enter.
+  const executable = openSync("/proc/self/exe", "r");
+  const executableNumber = 3 + options.descriptors.length;
+  const child = spawn(
+    "setpriv",
+    [...confinement(options), `/proc/self/fd/${executableNumber}`, "worker", options.worker],
+    {
+      cwd: "/",
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8", ...options.env },
+      stdio: ["pipe", "pipe", "pipe", ...options.descriptors, executable],
+    },
+  );
+  closeSync(executable);
+  send(child, options.request);
+  return {
+    messages: () => messages(child, options.worker),
+    send: (message) => send(child, message),
+    kill: () => void child.kill("SIGKILL"),
+  };
+}
+
+function confinement(options: WorkerOptions): string[] {
+  const words = ["--no-new-privs", "--inh-caps=-all", "--pdeathsig=KILL"];
+  if (options.account === undefined) return words;
+  const groups = options.groups ?? [];
+  return [
+    `--reuid=${options.account.uid}`,
+    `--regid=${options.account.gid}`,
+    groups.length === 0 ? "--clear-groups" : `--groups=${groups.join(",")}`,
+    "--bounding-set=-all",
+    ...words,
+  ];
+}
+
+function send(child: ChildProcess, message: unknown): void {
+  child.stdin?.on("error", () => {}); // A worker that died early is reported by its status, with its last words.
+  child.stdin?.write(`${JSON.stringify(message)}\n`);
+}
+
+async function* messages(child: ChildProcess, name: string): AsyncGenerator<unknown> {
+  const lastWords: string[] = [];
+  child.stderr?.on("data", (chunk: Buffer) => {
+    if (lastWords.length < 64) lastWords.push(chunk.toString("utf8"));
+  });
+  const ended = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, signal) => resolve({ code, signal }));
+  });
+  ended.catch(() => {});
+  let pending = "";
+  for await (const chunk of child.stdout ?? []) {
+    pending += String(chunk);
+    const lines = pending.split("\n");
+    pending = lines.pop() ?? "";
+    if (pending.length > LONGEST_LINE) {
+      child.kill("SIGKILL");
+      throw workerFailed(name, "it wrote an overlong line", lastWords);
+    }
+    for (const line of lines) yield parseLine(line, name, child);
+  }
+  const { code, signal } = await ended.catch((error: unknown) => {
+    throw new RktError("HOST_PROGRAM", `Cannot start "setpriv" for the ${name} worker`, {
+      cause: error,
+      hint: "install util-linux",
+    });
+  });
+  if (code !== 0) throw workerFailed(name, signal === null ? `exit status ${code}` : `killed by ${signal}`, lastWords);
+}
+
+function parseLine(line: string, name: string, child: ChildProcess): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    child.kill("SIGKILL");
+    throw new RktError("HOST_PROGRAM", `Cannot read the answer of the ${name} worker`, { cause });
+  }
+}
+
+function workerFailed(name: string, how: string, lastWords: readonly string[]): RktError {
+  const words = printable(lastWords.join("").trim(), 2000);
+  return new RktError(
+    "HOST_PROGRAM",
+    `Cannot ${name}: the ${name} worker ended early (${how})${words === "" ? "" : `: ${words}`}`,
+  );
+}

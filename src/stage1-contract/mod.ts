@@ -1,0 +1,8 @@
+/**
+ * stage1-contract: the only module that stage0 and stage1 share (docs/stage1-contract.md; interface version 6 of rkt 1.x plus documented additions).
+ * Takes typed options, gives argv and environment, and back. Used by src/stage0 (caller) and stage1/<flavor> (callee).
+ */
+
+export * from "./annotations.ts";
+export * from "./files.ts";
+export * from "./run-arguments.ts";
