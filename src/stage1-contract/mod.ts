@@ -5,4 +5,5 @@
 
 export * from "./annotations.ts";
 export * from "./files.ts";
+export * from "./flavors.ts";
 export * from "./run-arguments.ts";

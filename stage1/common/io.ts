@@ -1,0 +1,19 @@
+/** What every entrypoint gets besides its arguments. In a process of its own, main.ts fills it from the process; in stage0's process, stage0 does. */
+
+import type { Emit } from "../../src/core/events.ts";
+import type { Host } from "../../src/host/host.ts";
+
+export interface Stage1Io {
+  readonly host: Host;
+  readonly emit: Emit;
+  /** The environment that the pod's supervisor inherits (RKT_LOCK_FD and the caller's own variables). */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The contract's working directory, absolute: the pod's directory for run, gc and stop; the rootfs of the stage1 tree for enter. */
+  readonly podDir: string;
+}
+
+/** An entrypoint that ends: resolves to its exit status. */
+export type Entrypoint = (argv: readonly string[], io: Stage1Io) => Promise<number>;
+
+/** An entrypoint that becomes the pod's supervisor; it comes back only by throwing. */
+export type RunEntrypoint = (argv: readonly string[], io: Stage1Io) => Promise<never>;

@@ -1,0 +1,6 @@
+import { RktError } from "../../src/core/errors.ts";
+import type { Entrypoint } from "../common/io.ts";
+
+export const stop: Entrypoint = async () => {
+  throw new RktError("UNSUPPORTED", "Cannot stop a pod of flavor fly: this build has no such entrypoint yet");
+};
