@@ -1,0 +1,77 @@
+# Every task of the project. `make demo` and `make test` do all set-up by themselves.
+
+ARCH := $(shell uname -m | sed 's/x86_64/x64/')
+BUN := node_modules/@oven/bun-linux-$(ARCH)/bin/bun
+PREFIX ?= /usr
+DESTDIR ?=
+SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts')
+STAGE1_SOURCES := $(shell find stage1 -type f -not -name '*.test.ts')
+
+.PHONY: help setup build stage1 demo test test-unit test-integration check bench soak install clean format
+
+help:
+	@echo "make demo      set up, build, and run a verified image as a pod, step by step"
+	@echo "make build     build/rkt and the stage1 images beside it"
+	@echo "make test      set up, build, and run every test (root)"
+	@echo "make check     types, format, lint, and the repository's own rules"
+	@echo "make bench     time rkt beside its peers; writes bench/RESULTS.md"
+	@echo "make soak      loops, kills and fuzzing; writes docs/evidence/soak.md"
+	@echo "make install   PREFIX=/usr DESTDIR="
+
+setup:
+	@tools/setup.sh build
+
+build: setup
+	@$(MAKE) --no-print-directory build/rkt
+
+stage1: setup
+	@$(MAKE) --no-print-directory build/stage1-images.json
+
+build/stage1-images.json: $(STAGE1_SOURCES) $(SOURCES) tools/build-stage1.ts package.json
+	@mkdir -p build
+	@$(BUN) --no-env-file tools/build-stage1.ts
+	@touch $@
+
+build/rkt: $(SOURCES) $(STAGE1_SOURCES) build/stage1-images.json tools/build.ts package.json
+	@mkdir -p build
+	@$(BUN) --no-env-file tools/build.ts
+
+demo:
+	@tools/setup.sh build run
+	@$(MAKE) --no-print-directory build/rkt
+	@tools/demo.sh
+
+test:
+	@tools/setup.sh build test
+	@$(MAKE) --no-print-directory build/rkt
+	@tools/run-tests.sh unit integration
+
+test-unit: setup
+	@tools/run-tests.sh unit
+
+test-integration:
+	@tools/setup.sh build test
+	@$(MAKE) --no-print-directory build/rkt
+	@tools/run-tests.sh integration
+
+check: setup
+	@tools/check.sh
+
+format: setup
+	@node_modules/.bin/biome check --write .
+
+bench:
+	@tools/setup.sh build bench
+	@$(MAKE) --no-print-directory build/rkt
+	@$(BUN) --no-env-file bench/bench.ts
+
+soak:
+	@tools/setup.sh build test
+	@$(MAKE) --no-print-directory build/rkt
+	@$(BUN) --no-env-file tests/soak/soak.ts
+
+install: build
+	@tools/install.sh "$(DESTDIR)" "$(PREFIX)"
+
+clean:
+	rm -rf build

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Runs the test suites named (unit, integration) and ends with one line "N passed, N failed".
+# Integration tests run one file after the other: they share the machine's mounts, networks and firewall.
+set -u
+cd "$(dirname "$0")/.."
+bun=$(ls node_modules/@oven/bun-linux-*/bin/bun | head -n 1)
+RKT=${RKT:-$PWD/build/rkt}
+export RKT
+
+passed=0
+failed=0
+skipped=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+run() { # run NAME ARGS…: one bun test; adds its counts
+  name=$1
+  shift
+  echo "== $name"
+  started=$(date +%s)
+  "$bun" test --no-env-file "$@" > "$log" 2>&1
+  status=$?
+  grep -E '^\(fail\)|^error:|^\s+at |^(Expected|Received)|^✗' "$log" | head -n 60
+  p=$(sed -n 's/^ *\([0-9][0-9]*\) pass$/\1/p' "$log" | tail -n 1)
+  f=$(sed -n 's/^ *\([0-9][0-9]*\) fail$/\1/p' "$log" | tail -n 1)
+  s=$(sed -n 's/^ *\([0-9][0-9]*\) skip$/\1/p' "$log" | tail -n 1)
+  [ $status -eq 0 ] || [ "${f:-0}" -gt 0 ] || { f=1; tail -n 30 "$log"; }
+  echo "   ${p:-0} passed, ${f:-0} failed, ${s:-0} skipped, $(($(date +%s) - started)) s"
+  [ "${s:-0}" -eq 0 ] || grep -E '^\(skip\)' "$log"
+  passed=$((passed + ${p:-0}))
+  failed=$((failed + ${f:-0}))
+  skipped=$((skipped + ${s:-0}))
+}
+
+for suite in "$@"; do
+  case $suite in
+    unit) run unit src stage1 tools ;;
+    integration)
+      for file in $(find tests -name '*.test.ts' | LC_ALL=C sort); do
+        run "$file" --timeout 120000 "./$file"
+      done
+      ;;
+  esac
+done
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed -eq 0 ] && [ $passed -gt 0 ]
