@@ -1,8 +1,6 @@
 /** What a command declares and what it gets. One file a command in `commands/`, listed in cli.ts and loaded lazily. */
 
-import type { DataDir } from "../core/data-dir.ts";
-import type { Emit } from "../core/events.ts";
-import type { InsecureOptions } from "../core/insecure-options.ts";
+import type { Engine } from "../core/engine.ts";
 
 export interface FlagSpec {
   readonly name: string;
@@ -39,18 +37,7 @@ export interface ImageArgument {
   readonly args: readonly string[];
 }
 
-/** What every command shares: where things are, what the operator allowed, how to tell. */
-export interface Engine {
-  readonly dataDir: DataDir;
-  readonly systemConfigDir: string;
-  readonly localConfigDir: string;
-  /** "" when not given. */
-  readonly userConfigDir: string;
-  readonly insecure: InsecureOptions;
-  readonly trustKeysFromHttps: boolean;
-  readonly debug: boolean;
-  readonly emit: Emit;
-}
+export type { Engine };
 
 /** The only way to the terminal (report.ts): synchronous, quiet on EPIPE, OUTPUT error on a full disk. */
 export interface Output {
