@@ -46,6 +46,10 @@ export interface Host {
     flags: number,
     attr: { set: number; clear: number; propagation: number; usernsFd: number },
   ): void;
+  /** A file system context (fsopen(2)), a setting of it (fsconfig(2)), the mount made of it (fsmount(2)); each descriptor is close-on-exec. */
+  fsOpen(type: string): number;
+  fsConfig(fd: number, command: number, key: string | null, value: string | null): void;
+  fsMount(fd: number, attributes: number): number;
   pivotRoot(newRoot: string, putOld: string): void;
   chroot(path: string): void;
   chdir(path: string): void;
@@ -68,7 +72,7 @@ export interface Host {
   umask(mask: number): number;
   getLimit(resource: number): ResourceLimit;
   setLimit(resource: number, limit: ResourceLimit): void;
-  /** Sets the disposition of `signal` to SIG_DFL and unblocks every signal. */
+  /** Sets the disposition of each signal to SIG_DFL (sigaction(2)). */
   resetSignals(signals: readonly number[]): void;
   kill(pid: number, signal: number): void;
   getpgid(pid: number): number;

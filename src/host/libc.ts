@@ -28,7 +28,6 @@ export const libc = dlopen("libc.so.6", {
   getrlimit: { args: [i32, ptr], returns: i32 },
   setrlimit: { args: [i32, ptr], returns: i32 },
   sigaction: { args: [i32, ptr, ptr], returns: i32 },
-  sigprocmask: { args: [i32, ptr, ptr], returns: i32 },
   kill: { args: [i32, i32], returns: i32 },
   getpgid: { args: [i32], returns: i32 },
   execve: { args: [ptr, ptr, ptr], returns: i32 },
@@ -60,6 +59,9 @@ export const SYS = {
   pivot_root: process.arch === "arm64" ? 41 : 155,
   open_tree: 428,
   move_mount: 429,
+  fsopen: 430,
+  fsconfig: 431,
+  fsmount: 432,
   openat2: 437,
   mount_setattr: 442,
 } as const;

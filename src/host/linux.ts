@@ -149,6 +149,31 @@ export const linux: Host = {
       libc.syscall(SYS.mount_setattr, dirfd, pointerOf(name), flags, pointerOf(struct), struct.byteLength, 0),
     );
   },
+  fsOpen(type) {
+    const name = cString(type);
+    const FSOPEN_CLOEXEC = 1;
+    return checked(
+      "open the file system",
+      () => quoted(type),
+      () => libc.syscall(SYS.fsopen, pointerOf(name), FSOPEN_CLOEXEC, 0, 0, 0, 0),
+    );
+  },
+  fsConfig(fd, command, key, value) {
+    const [a, b] = [cStringOrNull(key), cStringOrNull(value)];
+    checked(
+      "set",
+      () => `the mount option ${key ?? command}=${value ?? ""}`,
+      () => libc.syscall(SYS.fsconfig, fd, command, a === null ? 0 : pointerOf(a), b === null ? 0 : pointerOf(b), 0, 0),
+    );
+  },
+  fsMount(fd, attributes) {
+    const FSMOUNT_CLOEXEC = 1;
+    return checked(
+      "make a mount of",
+      () => `descriptor ${fd}`,
+      () => libc.syscall(SYS.fsmount, fd, FSMOUNT_CLOEXEC, attributes, 0, 0, 0),
+    );
+  },
   pivotRoot(newRoot, putOld) {
     const [a, b] = [cString(newRoot), cString(putOld)];
     checked(
@@ -283,13 +308,6 @@ export const linux: Host = {
         () => `signal ${signal}`,
         () => libc.sigaction(signal, action, null),
       );
-    const SIG_SETMASK = 2;
-    const empty = Buffer.alloc(128);
-    checked(
-      "unblock",
-      () => "signals",
-      () => libc.sigprocmask(SIG_SETMASK, empty, null),
-    );
   },
   kill(pid, signal) {
     checked(
