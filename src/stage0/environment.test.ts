@@ -1,0 +1,41 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { callerEnvironment, mergeEnvironment, parseVariables, readVariableFile } from "./environment.ts";
+
+const v = (name: string, value: string) => ({ name, value });
+
+describe("mergeEnvironment", () => {
+  test("lets the app's own variables win, and inherited ones only fill gaps", () => {
+    const pod = { inherited: [v("A", "inherited"), v("Z", "inherited")], fromFiles: [v("A", "file"), v("B", "file")], set: [v("B", "set"), v("C", "set")] };
+    const merged = mergeEnvironment(pod, [v("A", "image"), v("D", "image")], [v("C", "app")]);
+    expect(merged).toEqual([v("A", "file"), v("D", "image"), v("B", "set"), v("C", "app"), v("Z", "inherited")]);
+  });
+});
+
+describe("parseVariables", () => {
+  test("keeps equals signs in values and refuses a key given twice", () => {
+    expect(parseVariables(["A=b=c", "E="], "set-env")).toEqual([v("A", "b=c"), v("E", "")]);
+    expect(() => parseVariables(["A=1", "A=2"], "set-env")).toThrow('key "A" already set');
+    expect(() => parseVariables(["=1"], "set-env")).toThrow("expected NAME=VALUE");
+  });
+});
+
+describe("readVariableFile", () => {
+  test("skips comments, names the line of an error", () => {
+    const dir = mkdtempSync("/tmp/rkt-env-");
+    try {
+      writeFileSync(join(dir, "good"), "# c\n; c\n\nA=1\n B=2 \n");
+      writeFileSync(join(dir, "bad"), "A=1\noops\n");
+      expect(readVariableFile(join(dir, "good"))).toEqual([v("A", "1"), v("B", "2")]);
+      expect(() => readVariableFile(join(dir, "bad"))).toThrow("line 2");
+      expect(() => readVariableFile(join(dir, "none"))).toThrow("Cannot read the environment file");
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+});
+
+test("callerEnvironment() leaves out variables meant for rkt itself", () => {
+  expect(callerEnvironment({ PATH: "/bin", BUN_X: "1", LISTEN_FDS: "2", U: undefined })).toEqual([v("PATH", "/bin")]);
+});

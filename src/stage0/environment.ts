@@ -1,0 +1,74 @@
+/** The environment of an app, from its five sources (`rkt run --help`). */
+
+import { readFileSync } from "node:fs";
+import { RktError } from "../core/errors.ts";
+import { quoted } from "../core/text.ts";
+
+export interface EnvironmentVariable {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface PodEnvironment {
+  /** The caller's own variables (`--inherit-env`): they fill what nobody else sets. */
+  readonly inherited: readonly EnvironmentVariable[];
+  /** `--set-env-file`, then `--set-env`. */
+  readonly fromFiles: readonly EnvironmentVariable[];
+  readonly set: readonly EnvironmentVariable[];
+}
+
+/**
+ * Merges, lowest first: inherited, image, `--set-env-file`, `--set-env`, the app's own `--environment`. (rkt 1.x merged `--set-env` last, against its own help;
+ * docs/compatibility.md lists it.) Order: the image's variables first, as the image has them, then new ones in the order of the sources.
+ */
+export function mergeEnvironment(pod: PodEnvironment, image: readonly EnvironmentVariable[], app: readonly EnvironmentVariable[]): EnvironmentVariable[] {
+  const merged = new Map<string, string>();
+  for (const source of [image, pod.fromFiles, pod.set, app]) {
+    for (const { name, value } of source) merged.set(name, value);
+  }
+  for (const { name, value } of pod.inherited) {
+    if (!merged.has(name)) merged.set(name, value);
+  }
+  return [...merged].map(([name, value]) => ({ name, value }));
+}
+
+/** Parses `K=V` words of one flag. Throws USAGE; a key given twice: `key "x" already set` (rkt's words). */
+export function parseVariables(words: readonly string[], flag: string): EnvironmentVariable[] {
+  const seen = new Set<string>();
+  return words.map((word) => {
+    const equals = word.indexOf("=");
+    if (equals < 1) throw new RktError("USAGE", `Cannot use ${quoted(word)} for --${flag}: expected NAME=VALUE`);
+    const name = word.slice(0, equals);
+    if (seen.has(name)) throw new RktError("USAGE", `key ${quoted(name)} already set`);
+    seen.add(name);
+    return { name, value: word.slice(equals + 1) };
+  });
+}
+
+/** Reads a file of `K=V` lines; blank lines and lines starting with `#` or `;` are skipped. Throws INVALID_INPUT naming file and line. */
+export function readVariableFile(path: string): EnvironmentVariable[] {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new RktError("NOT_FOUND", `Cannot read the environment file ${quoted(path)}`, { cause });
+  }
+  const seen = new Set<string>();
+  return text.split("\n").flatMap((raw, index) => {
+    const line = raw.trim();
+    if (line === "" || line.startsWith("#") || line.startsWith(";")) return [];
+    const equals = line.indexOf("=");
+    if (equals < 1) throw new RktError("INVALID_INPUT", `Cannot use line ${index + 1} of ${quoted(path)}: expected NAME=VALUE`);
+    const name = line.slice(0, equals);
+    if (seen.has(name)) throw new RktError("INVALID_INPUT", `key ${quoted(name)} already set (line ${index + 1} of ${quoted(path)})`);
+    seen.add(name);
+    return [{ name, value: line.slice(equals + 1) }];
+  });
+}
+
+/** The caller's environment, without what the runtime or a supervisor put there for rkt itself. */
+export function callerEnvironment(env: Readonly<Record<string, string | undefined>>): EnvironmentVariable[] {
+  return Object.entries(env).flatMap(([name, value]) =>
+    value === undefined || name === "" || /^(BUN_|RKT_LOCK_FD$|LISTEN_)/.test(name) ? [] : [{ name, value }],
+  );
+}
