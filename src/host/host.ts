@@ -63,6 +63,8 @@ export interface Host {
   setResUid(uid: number): void;
   prctl(option: number, argument: number): number;
   setsid(): number;
+  /** Brings a network interface of the current network namespace up (netdevice(7), SIOCSIFFLAGS). */
+  interfaceUp(name: string): void;
 
   // --- locks, descriptors, process ---
   flock(fd: number, operation: number): void;

@@ -54,9 +54,11 @@ export const libc = dlopen("libc.so.6", {
   syscall: { args: [i64, i64, i64, i64, i64, i64, i64], returns: i64 },
 }).symbols;
 
-/** Numbers for syscall(2) where the C library of Debian 12 has no wrapper. The same on x86-64 and arm64 since Linux 5.1, except pivot_root. */
+/** Numbers for syscall(2) where the C library of Debian 12 has no wrapper. The newer ones are the same on x86-64 and arm64. */
 export const SYS = {
   pivot_root: process.arch === "arm64" ? 41 : 155,
+  socket: process.arch === "arm64" ? 198 : 41,
+  ioctl: process.arch === "arm64" ? 29 : 16,
   open_tree: 428,
   move_mount: 429,
   fsopen: 430,

@@ -9,7 +9,7 @@
 import { type Pointer, ptr, read } from "bun:ffi";
 import { endianness } from "node:os";
 import { internalError } from "../core/errors.ts";
-import { AT, S } from "./constants.ts";
+import { AT, O, S } from "./constants.ts";
 import { quotedPath, SystemCallError } from "./errno.ts";
 import type { FileStatus, Host, HostPath, ResourceLimit } from "./host.ts";
 import { libc, SYS } from "./libc.ts";
@@ -256,6 +256,25 @@ export const linux: Host = {
       () => "a session",
       () => libc.setsid(),
     );
+  },
+  interfaceUp(name) {
+    const [AF_INET, SOCK_DGRAM, SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP] = [2, 2, 0x8913, 0x8914, 1];
+    const what = () => `interface ${quoted(name)}`;
+    // struct ifreq: 16 bytes of name, then the flags as a short (netdevice(7)).
+    const request = Buffer.alloc(40);
+    request.write(name.slice(0, 15));
+    const socket = checked("open a socket for", what, () =>
+      libc.syscall(SYS.socket, AF_INET, SOCK_DGRAM | O.CLOEXEC, 0, 0, 0, 0),
+    );
+    const ioctl = (code: number) =>
+      checked("bring up", what, () => libc.syscall(SYS.ioctl, socket, code, pointerOf(request), 0, 0, 0));
+    try {
+      ioctl(SIOCGIFFLAGS);
+      request.writeInt16LE(request.readInt16LE(16) | IFF_UP, 16);
+      ioctl(SIOCSIFFLAGS);
+    } finally {
+      libc.close(socket);
+    }
   },
 
   flock(fd, operation) {

@@ -1,0 +1,86 @@
+/** What the callers of src/network give and get. */
+
+import type { Emit } from "../core/events.ts";
+import type { Host } from "../host/host.ts";
+
+/** One port of the host that leads into the pod. Made by `resolvePorts`. */
+export interface ForwardedPort {
+  readonly name: string;
+  readonly protocol: "tcp" | "udp" | "sctp";
+  readonly podPort: number;
+  readonly hostPort: number;
+  /** IPv4; undefined: every address of the host. */
+  readonly hostIp?: string | undefined;
+}
+
+/** What set-up and teardown share. */
+export interface NetworkContext {
+  readonly uuid: string;
+  /** The pod's directory at this moment (it moves during a pod's life). */
+  readonly podDir: string;
+  /** Usually /etc/rkt; its `net.d` holds network configurations and plugins. */
+  readonly localConfigDir: string;
+  /** Directories of plugins that the stage1 image brings (its usr/lib/rkt/plugins/net). */
+  readonly stage1NetDirs: readonly string[];
+  readonly emit: Emit;
+  readonly host: Host;
+}
+
+export interface SetUpNetwork extends NetworkContext {
+  /** The list as given to `--net`: "default", "host", "none", "all", "a,b:IP=10.1.2.3". */
+  readonly net: string;
+  readonly ports: readonly ForwardedPort[];
+}
+
+export interface Address {
+  /** Without prefix length. */
+  readonly ip: string;
+  readonly prefix: number;
+  readonly gateway: string | undefined;
+}
+
+export interface NetworkInterface {
+  readonly network: string;
+  /** Name inside the namespace: eth0, eth1, … in the order of set-up. */
+  readonly ifName: string;
+  readonly ip4: Address | undefined;
+  readonly ip6: Address | undefined;
+  readonly routes: readonly { readonly dst: string; readonly gw: string | undefined }[];
+  /** Known only where the plugin speaks CNI 0.3.0 or later. */
+  readonly mac: string | undefined;
+  readonly mtu: number | undefined;
+}
+
+export interface NetworkDns {
+  readonly nameservers: readonly string[];
+  readonly search: readonly string[];
+  readonly domain: string | undefined;
+  readonly options: readonly string[];
+  /** The network it came from (the first that gave any). */
+  readonly network: string;
+}
+
+export interface NetworkResult {
+  /** A file that is the pod's network namespace; see `joinNetns`. */
+  readonly netnsPath: string;
+  /** Empty for `--net=none`. */
+  readonly interfaces: readonly NetworkInterface[];
+  readonly dns: NetworkDns | undefined;
+  /** The network through which pod and host talk (ports, metadata service): the first with ipMasq, else the last; undefined without an IPv4 address. */
+  readonly forwardable:
+    | {
+        readonly network: string;
+        readonly ifName: string;
+        readonly ip: string;
+        /** The host's side, where the network has one. */
+        readonly gateway: string | undefined;
+      }
+    | undefined;
+}
+
+/** One part of a teardown that did not work; the rest went on. */
+export interface TeardownProblem {
+  /** "network \"default\"", "port forwarding", "network namespace …". */
+  readonly what: string;
+  readonly error: Error;
+}
