@@ -1,0 +1,122 @@
+/** Flags that `run`, `prepare` and `run-prepared` share: declared once. Meaning: rkt 1.x. */
+
+import type { FlagSpec } from "./command.ts";
+
+export const STAGE1_FLAGS: readonly FlagSpec[] = [
+  { name: "stage1-url", kind: "string", usage: "URL to an image to use as stage1" },
+  { name: "stage1-path", kind: "string", usage: "absolute path to an image to use as stage1" },
+  { name: "stage1-name", kind: "string", usage: "name of an image to use as stage1" },
+  { name: "stage1-hash", kind: "string", usage: "hash of an image to use as stage1" },
+  {
+    name: "stage1-from-dir",
+    kind: "string",
+    usage: "file name of an image in the stage1 images directory to use as stage1",
+  },
+];
+
+/** What the pod is made of. */
+export const PREPARE_FLAGS: readonly FlagSpec[] = [
+  {
+    name: "volume",
+    kind: "string",
+    repeatable: true,
+    usage:
+      "volume: NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL] or NAME,kind=empty[,mode=MODE,uid=UID,gid=GID]",
+  },
+  {
+    name: "mount",
+    kind: "string",
+    repeatable: true,
+    usage: "mount point: volume=VOLUME,target=PATH; before an image for all apps, after it for one",
+  },
+  {
+    name: "port",
+    kind: "string",
+    repeatable: true,
+    usage: "port of the host that leads to a port of the pod: NAME:[HOSTIP:]HOSTPORT",
+  },
+  {
+    name: "set-env",
+    kind: "string",
+    repeatable: true,
+    usage: "environment variable for all apps, NAME=VALUE; --environment of an app overrides it",
+  },
+  {
+    name: "set-env-file",
+    kind: "string",
+    repeatable: true,
+    usage: "file of environment variables for all apps; --set-env overrides it",
+  },
+  { name: "inherit-env", kind: "bool", usage: "pass on the caller's environment where nothing else sets a variable" },
+  { name: "no-overlay", kind: "bool", usage: "copy the images instead of using overlay file systems" },
+  {
+    name: "pull-policy",
+    kind: "string",
+    default: "new",
+    usage: "when to fetch an image: never, new (if it is not in the store), update",
+  },
+  { name: "store-only", kind: "bool", usage: "", deprecated: "use --pull-policy=never" },
+  { name: "no-store", kind: "bool", usage: "", deprecated: "use --pull-policy=update" },
+  {
+    name: "pod-manifest",
+    kind: "string",
+    usage: "path to a pod manifest; no other option that shapes the pod may be given",
+  },
+  { name: "annotation", kind: "string", repeatable: true, usage: "annotation of the pod, NAME=VALUE" },
+  { name: "user-annotation", kind: "string", repeatable: true, usage: "user annotation of the pod, NAME=VALUE" },
+  { name: "user-label", kind: "string", repeatable: true, usage: "user label of the pod, NAME=VALUE" },
+];
+
+/** How the pod is started. */
+export const START_FLAGS: readonly FlagSpec[] = [
+  {
+    name: "net",
+    kind: "list",
+    repeatable: true,
+    default: "default",
+    bare: "default",
+    usage: "networks of the pod: default, host, none, or names of configured networks NAME[:ARG=VALUE;…]",
+  },
+  { name: "interactive", kind: "bool", usage: "connect the terminal to the app; one image only" },
+  {
+    name: "dns",
+    kind: "list",
+    repeatable: true,
+    usage: "name servers of the pod: addresses, host (the host's file) or none",
+  },
+  { name: "dns-search", kind: "list", repeatable: true, usage: "search domains of the pod" },
+  { name: "dns-opt", kind: "list", repeatable: true, usage: "resolver options of the pod" },
+  { name: "dns-domain", kind: "string", usage: "domain of the pod" },
+  {
+    name: "hosts-entry",
+    kind: "list",
+    repeatable: true,
+    usage: "entry of the pod's /etc/hosts, IP=NAME, or host (the host's file)",
+  },
+  { name: "hostname", kind: "string", usage: "host name of the pod (default rkt-UUID)" },
+  { name: "ipc", kind: "string", usage: "IPC namespace: auto, private, or parent (the host's)" },
+];
+
+/** After an image. */
+export const APP_FLAGS: readonly FlagSpec[] = [
+  { name: "signature", kind: "string", usage: "path or URL of the image's detached signature" },
+  { name: "exec", kind: "string", usage: "program to run instead of the image's" },
+  { name: "name", kind: "string", usage: "name of the app" },
+  { name: "user", kind: "string", usage: "user of the app: a name, a number, or a path whose owner counts" },
+  { name: "group", kind: "string", usage: "group of the app: a name, a number, or a path whose group counts" },
+  { name: "supplementary-gids", kind: "list", repeatable: true, usage: "supplementary group ids of the app" },
+  { name: "working-dir", kind: "string", usage: "working directory of the app" },
+  { name: "environment", kind: "string", repeatable: true, usage: "environment variable of the app, NAME=VALUE" },
+  { name: "mount", kind: "string", repeatable: true, usage: "mount point of the app: volume=VOLUME,target=PATH" },
+  { name: "readonly-rootfs", kind: "bool", usage: "make the app's root file system read-only" },
+  { name: "annotation", kind: "string", repeatable: true, usage: "annotation of the app, NAME=VALUE" },
+  { name: "user-annotation", kind: "string", repeatable: true, usage: "user annotation of the app, NAME=VALUE" },
+  { name: "user-label", kind: "string", repeatable: true, usage: "user label of the app, NAME=VALUE" },
+  { name: "memory", kind: "string", usage: "memory limit of the app, for example 128M" },
+  { name: "cpu", kind: "string", usage: "processor limit of the app in cores, for example 500m or 2" },
+  { name: "cpu-shares", kind: "string", usage: "processor share of the app, 2 to 262144" },
+  { name: "oom-score-adj", kind: "string", usage: "out-of-memory score adjustment of the app, -1000 to 1000" },
+  { name: "caps-retain", kind: "list", repeatable: true, usage: "capabilities that the app keeps" },
+  { name: "caps-remove", kind: "list", repeatable: true, usage: "capabilities that the app loses" },
+  { name: "seccomp", kind: "string", usage: "system call filter of the app: mode=retain|remove,[errno=NAME,]CALL,…" },
+];

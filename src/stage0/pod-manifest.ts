@@ -1,0 +1,190 @@
+/** The pod manifest that a command line means (rkt 1.x: stage0/run.go). Pure. */
+
+import { RktError } from "../core/errors.ts";
+import { quoted } from "../core/text.ts";
+import { RKT_VERSION } from "../core/version.ts";
+import type {
+  AcName,
+  App,
+  ExposedPort,
+  ImageManifest,
+  Isolator,
+  Mount,
+  NameValue,
+  PodManifest,
+  RuntimeApp,
+  Volume,
+} from "../spec/appc/mod.ts";
+import { isAcName, parseAcName, sanitizeAcName } from "../spec/appc/mod.ts";
+import type { AppOptions } from "./app-options.ts";
+import { mergeEnvironment, type PodEnvironment } from "./environment.ts";
+
+/** One app: which image, and what the command line changes in it. */
+export interface RequestedApp {
+  /** `sha512-…`, full. */
+  readonly imageId: string;
+  readonly imageManifest: ImageManifest;
+  readonly options: AppOptions;
+}
+
+export interface PodOptions {
+  readonly volumes: readonly Volume[];
+  /** `--mount` before the first image: for every app. */
+  readonly mounts: readonly Mount[];
+  readonly ports: readonly ExposedPort[];
+  readonly environment: PodEnvironment;
+  readonly annotations: readonly NameValue[];
+  readonly userAnnotations: readonly NameValue[];
+  readonly userLabels: readonly NameValue[];
+}
+
+const MUTABLE_ANNOTATION = "coreos.com/rkt/stage1/mutable";
+
+/** Builds the manifest. Throws USAGE or INVALID_INPUT with rkt's words: two apps of one name, an image without a command, a dangling mount. */
+export function buildPodManifest(requested: readonly RequestedApp[], pod: PodOptions): PodManifest {
+  const apps: RuntimeApp[] = [];
+  for (const request of requested) {
+    const app = buildRuntimeApp(request, pod);
+    if (apps.some((other) => other.name === app.name)) {
+      throw new RktError("USAGE", `error: multiple apps with name ${app.name}`, { hint: "give one of them another name with --name" });
+    }
+    apps.push(app);
+  }
+  checkMounts(apps, pod.volumes);
+  return {
+    acVersion: RKT_VERSION,
+    apps,
+    volumes: pod.volumes,
+    isolators: [],
+    annotations: [{ name: MUTABLE_ANNOTATION, value: "false" }, ...pod.annotations],
+    ports: pod.ports,
+    userAnnotations: pod.userAnnotations,
+    userLabels: pod.userLabels,
+  };
+}
+
+function buildRuntimeApp(request: RequestedApp, pod: PodOptions): RuntimeApp {
+  const { imageManifest: image, options } = request;
+  return {
+    name: options.name === undefined ? nameFromImage(image.name) : appName(options.name),
+    image: { name: image.name, id: request.imageId, labels: image.labels },
+    app: buildApp(request, pod.environment),
+    readOnlyRootFs: options.readOnlyRootFs ?? false,
+    mounts: mergeMounts(options.mounts, pod.mounts),
+    annotations: options.annotations,
+  };
+}
+
+/** The last component of the image's name: "registry-1.docker.io/library/busybox" → "busybox". */
+function nameFromImage(imageName: string): AcName {
+  return sanitizeAcName(imageName.slice(imageName.lastIndexOf("/") + 1));
+}
+
+function appName(text: string): AcName {
+  if (!isAcName(text)) throw new RktError("USAGE", `Cannot use ${quoted(text)} for --name: expected lower-case letters, digits and "-"`);
+  return parseAcName(text);
+}
+
+function buildApp(request: RequestedApp, environment: PodEnvironment): App {
+  const { imageManifest: image, options } = request;
+  if (image.app === undefined && options.exec === undefined) {
+    throw new RktError("USAGE", `error: image ${request.imageId} has no app section and --exec argument is not provided`);
+  }
+  const base: App = image.app ?? EMPTY_APP;
+  return {
+    ...base,
+    exec: [...(options.exec === undefined ? base.exec : [options.exec]), ...options.args],
+    user: options.user ?? base.user,
+    group: options.group ?? base.group,
+    supplementaryGids: [...base.supplementaryGids, ...options.supplementaryGids],
+    workingDirectory: options.workingDirectory ?? base.workingDirectory,
+    environment: mergeEnvironment(environment, base.environment, options.environment),
+    isolators: mergeIsolators(base.isolators, options),
+    userAnnotations: overlayByName(base.userAnnotations, options.userAnnotations),
+    userLabels: overlayByName(base.userLabels, options.userLabels),
+  };
+}
+
+const EMPTY_APP: App = {
+  exec: [],
+  eventHandlers: [],
+  user: "0",
+  group: "0",
+  supplementaryGids: [],
+  workingDirectory: "",
+  environment: [],
+  mountPoints: [],
+  ports: [],
+  isolators: [],
+  userAnnotations: [],
+  userLabels: [],
+};
+
+function overlayByName(base: readonly NameValue[], over: readonly NameValue[]): NameValue[] {
+  return [...new Map([...base, ...over].map((pair) => [pair.name, pair.value]))].map(([name, value]) => ({ name, value }));
+}
+
+const CAPS_RETAIN = "os/linux/capabilities-retain-set";
+const CAPS_REMOVE = "os/linux/capabilities-remove-set";
+const SECCOMP_RETAIN = "os/linux/seccomp-retain-set";
+const SECCOMP_REMOVE = "os/linux/seccomp-remove-set";
+
+/** The command line replaces the image's isolator of the same kind; capabilities and seccomp are replaced as a set. */
+function mergeIsolators(image: readonly Isolator[], options: AppOptions): Isolator[] {
+  if (options.capsRetain !== undefined && options.capsRemove !== undefined) {
+    throw new RktError("USAGE", "error: cannot use both --caps-retain and --caps-remove on the same image");
+  }
+  const added: Isolator[] = [];
+  const replaced = new Set<string>();
+  const put = (name: string, value: Isolator["value"], ...others: string[]) => {
+    for (const other of [name, ...others]) replaced.add(other);
+    added.push({ name, value });
+  };
+  if (options.memory !== undefined) put("resource/memory", { limit: options.memory });
+  if (options.cpu !== undefined) put("resource/cpu", { limit: options.cpu });
+  if (options.cpuShares !== undefined) put("os/linux/cpu-shares", options.cpuShares);
+  if (options.oomScoreAdj !== undefined) put("os/linux/oom-score-adj", options.oomScoreAdj);
+  if (options.capsRetain !== undefined) put(CAPS_RETAIN, { set: [...options.capsRetain] }, CAPS_REMOVE);
+  if (options.capsRemove !== undefined) put(CAPS_REMOVE, { set: [...options.capsRemove] }, CAPS_RETAIN);
+  if (options.seccomp !== undefined) {
+    const filter = parseSeccomp(options.seccomp);
+    put(filter.mode === "retain" ? SECCOMP_RETAIN : SECCOMP_REMOVE, filter.value, SECCOMP_RETAIN, SECCOMP_REMOVE);
+  }
+  return [...image.filter((isolator) => !replaced.has(isolator.name)), ...added];
+}
+
+/** `mode=retain|remove,[errno=ENAME,]call[,call…]`. Throws USAGE. */
+export function parseSeccomp(text: string): { mode: "retain" | "remove"; value: { set: string[]; errno?: string } } {
+  let mode: string | undefined;
+  let errno: string | undefined;
+  const set: string[] = [];
+  for (const word of text.split(",")) {
+    if (word.startsWith("mode=")) mode = word.slice("mode=".length);
+    else if (word.startsWith("errno=")) errno = word.slice("errno=".length);
+    else if (word !== "") set.push(word);
+  }
+  if (mode !== "retain" && mode !== "remove") {
+    throw new RktError("USAGE", `Cannot use ${quoted(text)} for --seccomp: expected mode=retain or mode=remove, then system calls`);
+  }
+  if (set.length === 0) throw new RktError("USAGE", `Cannot use ${quoted(text)} for --seccomp: it names no system call`);
+  return { mode, value: errno === undefined ? { set } : { set, errno } };
+}
+
+/** Two mounts at one path: the app's own wins over the pod's. */
+function mergeMounts(own: readonly Mount[], podWide: readonly Mount[]): Mount[] {
+  const paths = new Set(own.map((mount) => mount.path));
+  return [...own, ...podWide.filter((mount) => !paths.has(mount.path))];
+}
+
+function checkMounts(apps: readonly RuntimeApp[], volumes: readonly Volume[]): void {
+  const known = new Set(volumes.map((volume) => volume.name));
+  for (const app of apps) {
+    for (const mount of app.mounts) {
+      if (mount.appVolume === undefined && !known.has(mount.volume)) {
+        throw new RktError("USAGE", `dangling mount point ${quoted(mount.path)}: volume ${quoted(mount.volume)} not found`, {
+          hint: `declare it with --volume=${mount.volume},kind=host,source=/path or --volume=${mount.volume},kind=empty`,
+        });
+      }
+    }
+  }
+}
