@@ -56,7 +56,8 @@ export function parseAcIdentifier(text: string): string {
 
 /** Lower case, every other character "-", edges cut ("Foo.com/Bar" → "foo-com-bar"). Throws INVALID_INPUT when nothing is left. */
 export function sanitizeAcName(text: string): AcName {
-  const clean = lowerCase(text)
+  const clean = text
+    .toLowerCase()
     .replace(/[^a-z0-9-]/gu, "-")
     .replace(/^-+|-+$/g, "");
   if (isAcName(clean)) return clean;
@@ -65,17 +66,13 @@ export function sanitizeAcName(text: string): AcName {
 
 /** Lower case, every other character "_", edges cut ("localhost:5000/App" → "localhost_5000/app"). Throws INVALID_INPUT when nothing is left. */
 export function sanitizeAcIdentifier(text: string): string {
-  const clean = lowerCase(text)
+  const clean = text
+    .toLowerCase()
     .replace(/[^a-z0-9\-._~/]/gu, "_")
     .replace(/(^|\/)\.{1,2}(?=\/|$)/g, "$1_")
     .replace(/^[-._~/]+|[-._~/]+$/g, "");
   if (clean === "") throw nothingLeft(text);
   return clean;
-}
-
-/** Characters whose lower case is longer ("İ") would shift nothing here: whatever is not a-z0-9 is replaced afterwards. */
-function lowerCase(text: string): string {
-  return text.toLowerCase();
 }
 
 function nothingLeft(text: string): RktError {

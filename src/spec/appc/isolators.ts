@@ -1,0 +1,114 @@
+/**
+ * Isolators: typed readers for those that rkt applies, and makers for command-line flags. The rules are in isolator-rules.ts.
+ * Where one name stands several times, the last counts, as in rkt 1.x.
+ */
+
+import { flag, type Place } from "../document.ts";
+import {
+  ISOLATOR,
+  knownIsolator,
+  removeFilter,
+  resource,
+  retainFilter,
+  type SeccompFilter,
+  score,
+  shares,
+  textSet,
+} from "./isolator-rules.ts";
+import { parseQuantity, quantityMilli, quantityUnits } from "./quantity.ts";
+import type { Isolator } from "./types.ts";
+
+export { ISOLATOR, type Resource, type SeccompFilter } from "./isolator-rules.ts";
+
+/** Names of the capabilities, as written ("CAP_NET_ADMIN"); undefined when the isolator is absent. */
+export interface CapabilitySets {
+  readonly retain: readonly string[] | undefined;
+  readonly remove: readonly string[] | undefined;
+}
+
+/** Memory limit in bytes. */
+export function memoryLimit(isolators: readonly Isolator[]): number | undefined {
+  const limit = read(isolators, ISOLATOR.memory, resource)?.limit;
+  return limit === undefined ? undefined : quantityUnits(limit);
+}
+
+/** CPU limit in thousandths of a core. */
+export function cpuLimitMilli(isolators: readonly Isolator[]): number | undefined {
+  const limit = read(isolators, ISOLATOR.cpu, resource)?.limit;
+  return limit === undefined ? undefined : quantityMilli(limit);
+}
+
+/** 2 to 262144. */
+export function cpuShares(isolators: readonly Isolator[]): number | undefined {
+  return read(isolators, ISOLATOR.cpuShares, shares);
+}
+
+/** -1000 to 1000. */
+export function oomScoreAdj(isolators: readonly Isolator[]): number | undefined {
+  return read(isolators, ISOLATOR.oomScoreAdj, score);
+}
+
+export function noNewPrivileges(isolators: readonly Isolator[]): boolean {
+  return read(isolators, ISOLATOR.noNewPrivileges, flag) ?? false;
+}
+
+export function capabilitySets(isolators: readonly Isolator[]): CapabilitySets {
+  return {
+    retain: read(isolators, ISOLATOR.capsRetain, textSet),
+    remove: read(isolators, ISOLATOR.capsRemove, textSet),
+  };
+}
+
+/** The one filter; the schema refuses a second, and retain beside remove. */
+export function seccompFilter(isolators: readonly Isolator[]): SeccompFilter | undefined {
+  return read(isolators, ISOLATOR.seccompRetain, retainFilter) ?? read(isolators, ISOLATOR.seccompRemove, removeFilter);
+}
+
+/** The last isolator called `name`, read; undefined when there is none. Throws INVALID_INPUT. */
+function read<T>(isolators: readonly Isolator[], name: string, reader: (value: Place) => T): T | undefined {
+  const isolator = isolators.findLast((one) => one.name === name);
+  if (isolator === undefined) return undefined;
+  return reader({ document: `the isolator ${name}`, path: "", value: isolator.value });
+}
+
+// --- making them, for command-line flags ---
+
+/** `--memory`, `--cpu`: request and limit are the same amount. Throws INVALID_INPUT unless `amount` is a quantity. */
+export function resourceIsolator(name: typeof ISOLATOR.memory | typeof ISOLATOR.cpu, amount: string): Isolator {
+  parseQuantity(amount);
+  return checked({ name, value: { default: false, request: amount, limit: amount } });
+}
+
+/** `--cpu-shares`. Throws INVALID_INPUT out of range. */
+export function cpuSharesIsolator(value: number): Isolator {
+  return checked({ name: ISOLATOR.cpuShares, value });
+}
+
+/** `--oom-score-adj`. Throws INVALID_INPUT out of range. */
+export function oomScoreAdjIsolator(value: number): Isolator {
+  return checked({ name: ISOLATOR.oomScoreAdj, value });
+}
+
+/** `--caps-retain`, `--caps-remove`. Throws INVALID_INPUT when the set is empty. */
+export function capabilitiesIsolator(mode: "retain" | "remove", set: readonly string[]): Isolator {
+  return checked({ name: mode === "retain" ? ISOLATOR.capsRetain : ISOLATOR.capsRemove, value: { set } });
+}
+
+/** A seccomp filter. Throws INVALID_INPUT when the set is empty or `errno` is not a name of an error. */
+export function seccompIsolator({ mode, set, errno }: SeccompFilter): Isolator {
+  return checked({ name: mode === "retain" ? ISOLATOR.seccompRetain : ISOLATOR.seccompRemove, value: { set, errno } });
+}
+
+/** `isolators` without those called `names`, then `added`: how a flag replaces what the image says. */
+export function replaceIsolators(
+  isolators: readonly Isolator[],
+  names: readonly string[],
+  added: Isolator,
+): Isolator[] {
+  return [...isolators.filter((one) => !names.includes(one.name)), added];
+}
+
+function checked(isolator: Isolator): Isolator {
+  knownIsolator(isolator.name)?.check({ document: `the isolator ${isolator.name}`, path: "", value: isolator.value });
+  return isolator;
+}

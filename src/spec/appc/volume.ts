@@ -1,0 +1,80 @@
+/** Volumes and mounts of a pod (schema/types/volume.go, schema/pod.go). */
+
+import {
+  complaint,
+  field,
+  isPresent,
+  optionalFlag,
+  optionalInteger,
+  optionalText,
+  type Place,
+  text,
+} from "../document.ts";
+import { ordered, type Writable } from "../json-text.ts";
+import { MAX_ID } from "./app.ts";
+import { readName } from "./lists.ts";
+import type { Mount, Volume } from "./types.ts";
+
+const DEFAULT_MODE = "0755";
+
+export function readVolume(place: Place): Volume {
+  const common = {
+    name: readName(field(place, "name")),
+    readOnly: optionalFlag(field(place, "readOnly")),
+    recursive: optionalFlag(field(place, "recursive")),
+  };
+  const kind = text(field(place, "kind"));
+  const source = text(field(place, "source"));
+  const mode = optionalText(field(place, "mode"));
+  const uid = optionalInteger(field(place, "uid"), 0, MAX_ID);
+  const gid = optionalInteger(field(place, "gid"), 0, MAX_ID);
+  if (kind === "empty") {
+    if (source !== "") throw complaint(place, "source for empty volume must be empty");
+    if (mode !== undefined && !/^[0-7]{1,5}$/.test(mode)) throw complaint(place, "mode for empty volume must be octal");
+    return { ...common, kind, mode: mode ?? DEFAULT_MODE, uid: uid ?? 0, gid: gid ?? 0 };
+  }
+  if (kind !== "host") {
+    throw complaint(place, 'unrecognized volume kind: should be one of "empty", "host"');
+  }
+  if (source === "") throw complaint(place, "source for host volume cannot be empty");
+  for (const [name, value] of Object.entries({ mode, uid, gid })) {
+    if (value !== undefined) throw complaint(place, `${name} for host volume cannot be set`);
+  }
+  if (!source.startsWith("/")) throw complaint(place, "source for host volume must be absolute path");
+  return { ...common, kind, source };
+}
+
+export function readMount(place: Place): Mount {
+  const appVolume = field(place, "appVolume");
+  if (text(field(place, "volume")) === "") throw complaint(place, "volume must be set");
+  const path = text(field(place, "path"));
+  if (path === "") throw complaint(place, "path must be set");
+  return {
+    volume: readName(field(place, "volume")),
+    path,
+    appVolume: isPresent(appVolume) ? readVolume(appVolume) : undefined,
+  };
+}
+
+export function writeVolume(volume: Volume): Writable {
+  const host = volume.kind === "host" ? volume : undefined;
+  const empty = volume.kind === "empty" ? volume : undefined;
+  return ordered(
+    ["name", volume.name],
+    ["kind", volume.kind],
+    ["source", host?.source],
+    ["readOnly", volume.readOnly],
+    ["recursive", volume.recursive],
+    ["mode", empty?.mode],
+    ["uid", empty?.uid],
+    ["gid", empty?.gid],
+  );
+}
+
+export function writeMount({ volume, path, appVolume }: Mount): Writable {
+  return ordered(
+    ["volume", volume],
+    ["path", path],
+    ["appVolume", appVolume === undefined ? undefined : writeVolume(appVolume)],
+  );
+}
