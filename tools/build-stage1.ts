@@ -1,0 +1,147 @@
+/**
+ * Builds the stage1 images beside the executable: build/stage1-FLAVOR.aci, links for their other names, and build/stage1-images.json, which build.ts compiles
+ * in: an image with one of these ids is this build's own, and its entrypoints run in stage0's process. Run by `make stage1`; does nothing when nothing changed.
+ * `--refresh` asks the Debian mirror again.
+ */
+
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { STAGE1_ANNOTATION } from "../src/stage1-contract/annotations.ts";
+import {
+  FLAVORS,
+  type Flavor,
+  namesOfFlavor,
+  stage1FileName,
+  stage1ImageName,
+} from "../src/stage1-contract/flavors.ts";
+import { aci, putText, type Tree } from "./build-stage1-aci.ts";
+import { DEBIAN_ARCH, fetchPackages, type PackageList } from "./build-stage1-debian.ts";
+import { putDebian } from "./build-stage1-tree.ts";
+
+/** The contract's version that each flavor speaks (docs/stage1-contract.md). */
+const INTERFACE: Record<Flavor, number> = { nspawn: 6, fly: 5 };
+const ENTRYPOINTS = ["run", "enter", "gc", "stop"] as const;
+const INPUTS = ["stage1", "src/core", "src/host", "src/network", "src/spec", "src/stage1-contract"];
+const KEY_FILE = "build/.cache/stage1.key";
+
+const refresh = process.argv.includes("--refresh");
+const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+const packageList = JSON.parse(readFileSync("tools/build-stage1-packages.json", "utf8")) as PackageList;
+
+const key = inputsKey();
+if (refresh || !upToDate(key)) {
+  mkdirSync("build/.cache", { recursive: true });
+  const images = Object.fromEntries(FLAVORS.map((flavor) => [flavor, buildImage(flavor)]));
+  writeFileSync("build/stage1-images.json", `${JSON.stringify(images, null, 2)}\n`);
+  writeFileSync(KEY_FILE, key);
+}
+
+function inputsKey(): string {
+  const hash = createHash("sha256");
+  const tools = readdirSync("tools")
+    .filter((name) => name.startsWith("build-stage1"))
+    .map((name) => join("tools", name));
+  for (const path of [...INPUTS.flatMap(filesBelow), ...tools, "package.json"].sort()) {
+    if (!path.endsWith(".test.ts")) hash.update(`${path}\0${statSync(path).mode}\0`).update(readFileSync(path));
+  }
+  return hash.update(process.versions.bun ?? "").digest("hex");
+}
+
+function upToDate(wanted: string): boolean {
+  const outputs = [...FLAVORS.map((flavor) => `build/${stage1FileName(flavor)}`), "build/stage1-images.json"];
+  return outputs.every((path) => existsSync(path)) && existsSync(KEY_FILE) && readFileSync(KEY_FILE, "utf8") === wanted;
+}
+
+function buildImage(flavor: Flavor): { id: string; name: string; version: string; file: string } {
+  const rootfs: Tree = new Map();
+  if (flavor === "nspawn") putDebian(rootfs, packageList, fetchPackages(packageList, "build/.cache", refresh));
+  putStaticFiles(rootfs, `stage1/${flavor}/rootfs`);
+  putText(rootfs, "usr/lib/rkt/stage1.js", bundle(flavor));
+  for (const entrypoint of ENTRYPOINTS) putText(rootfs, entrypoint, entrypointScript(entrypoint), 0o755);
+  const { bytes, id, uncompressedSize } = aci(manifest(flavor), rootfs);
+  const file = stage1FileName(flavor);
+  writeFileSync(join("build", file), bytes);
+  for (const alias of namesOfFlavor(flavor).slice(1)) {
+    rmSync(`build/stage1-${alias}.aci`, { force: true });
+    symlinkSync(file, `build/stage1-${alias}.aci`);
+  }
+  const megabytes = (size: number) => (size / 1e6).toFixed(1);
+  console.log(`${file}: ${megabytes(bytes.length)} MB (${megabytes(uncompressedSize)} MB unpacked) ${id}`);
+  return { id, name: stage1ImageName(flavor), version, file };
+}
+
+function putStaticFiles(rootfs: Tree, dir: string): void {
+  if (!existsSync(dir)) return;
+  for (const path of filesBelow(dir)) {
+    const executable = (statSync(path).mode & 0o100) !== 0;
+    putText(rootfs, path.slice(dir.length + 1), readFileSync(path, "utf8"), executable ? 0o755 : 0o644);
+  }
+}
+
+/** The flavor's code as one JavaScript file, for a stage0 that is not this build. */
+function bundle(flavor: Flavor): string {
+  const built = spawnSync(
+    process.execPath,
+    [
+      "build",
+      "--target=bun",
+      "--minify-syntax",
+      `--define=BUILD_RKT_VERSION=${JSON.stringify(version)}`,
+      `stage1/${flavor}/main.ts`,
+    ],
+    { encoding: "utf8", maxBuffer: 64 << 20 },
+  );
+  if (built.status !== 0) throw new Error(`cannot bundle stage1/${flavor}/main.ts\n${built.stderr}`);
+  return built.stdout;
+}
+
+/** A script for the host's /bin/sh. The runtime gets no BUN_* variable of the caller: BUN_OPTIONS would preload code as root. */
+function entrypointScript(entrypoint: string): string {
+  return `#!/bin/sh
+# Runs this image's own code with the first runtime found (docs/stage1-contract.md).
+root=\${0%/*}
+for runtime in "\${RKT_STAGE1_RUNTIME:-}" "$root/rkt/runtime" /usr/bin/rkt; do
+  [ -n "$runtime" ] && [ -x "$runtime" ] || continue
+  unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_VERBOSE_FETCH
+  export BUN_BE_BUN=1
+  exec "$runtime" --no-env-file --config=/dev/null "$root/usr/lib/rkt/stage1.js" ${entrypoint} "$@"
+done
+echo "stage1: Cannot ${entrypoint}: no runtime found, expected RKT_STAGE1_RUNTIME, $root/rkt/runtime or /usr/bin/rkt" >&2
+exit 254
+`;
+}
+
+function manifest(flavor: Flavor): unknown {
+  return {
+    acKind: "ImageManifest",
+    acVersion: "0.8.11",
+    name: stage1ImageName(flavor),
+    labels: [
+      { name: "version", value: version },
+      { name: "arch", value: DEBIAN_ARCH === "arm64" ? "aarch64" : "amd64" },
+      { name: "os", value: "linux" },
+    ],
+    annotations: [
+      ...ENTRYPOINTS.map((entrypoint) => ({ name: STAGE1_ANNOTATION[entrypoint], value: `/${entrypoint}` })),
+      { name: STAGE1_ANNOTATION.interfaceVersion, value: String(INTERFACE[flavor]) },
+    ],
+  };
+}
+
+function filesBelow(dir: string): string[] {
+  return readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+}
