@@ -1,9 +1,9 @@
 /** Volumes, mounts and ports as flags write them (`--volume`, `--mount`, `--mnt-volume`, `--port`). Errors are INVALID_INPUT in rkt's words. */
 
-import { isIP } from "node:net";
 import { RktError } from "../../core/errors.ts";
 import { quoted } from "../../core/text.ts";
 import type { Place } from "../document.ts";
+import { ipVersion } from "../ip.ts";
 import type { JsonValue } from "../json-value.ts";
 import { type AcName, acNameProblem, isAcName } from "./names.ts";
 import type { ExposedPort, Mount, Volume } from "./types.ts";
@@ -54,7 +54,7 @@ export function parsePort(flag: string): ExposedPort {
   const [, name = "", bracketed, address, port = ""] = /^([^:]*):(?:\[([^\]]*)\]:|([^:]*):)?(.*)$/s.exec(flag) ?? [];
   if (!flag.includes(":")) throw invalid(`${quoted(flag)} is not in name:[ip:]port format`);
   const hostIp = bracketed ?? address;
-  if (hostIp !== undefined && isIP(hostIp) === 0) throw invalid(`${quoted(hostIp)} is not a valid IP`);
+  if (hostIp !== undefined && ipVersion(hostIp) === 0) throw invalid(`${quoted(hostIp)} is not a valid IP`);
   return { name: portName(name), hostPort: portNumber(port), hostIp, podPort: undefined };
 }
 
@@ -65,7 +65,7 @@ export function parseSandboxPort(flag: string): ExposedPort {
   const [, name = "", protocol = "", podPort = "", bracketed, address = "", hostPort = ""] = parts;
   if (protocol !== "tcp" && protocol !== "udp") throw invalid(`invalid protocol ${quoted(protocol)}`);
   const hostIp = bracketed ?? address;
-  if (isIP(hostIp) === 0) throw invalid(`could not parse IP ${quoted(hostIp)}`);
+  if (ipVersion(hostIp) === 0) throw invalid(`could not parse IP ${quoted(hostIp)}`);
   const port = portNumber(podPort);
   if (port === 0) throw invalid("port must be in 1-65535 range");
   return {

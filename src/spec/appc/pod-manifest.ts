@@ -1,6 +1,5 @@
 /** Pod manifests (spec/pods.md, "Pod Manifest Schema"; schema/pod.go): the `pod` file of a pod directory, and `--pod-manifest`. */
 
-import { isIP } from "node:net";
 import { quoted } from "../../core/text.ts";
 import { RKT_VERSION } from "../../core/version.ts";
 import {
@@ -14,6 +13,7 @@ import {
   readDocument,
   text,
 } from "../document.ts";
+import { ipVersion } from "../ip.ts";
 import { jsonText, ordered, type Writable } from "../json-text.ts";
 import { readApp, readPort, writeApp, writeIsolator, writePort } from "./app.ts";
 import { readKind } from "./image-manifest.ts";
@@ -95,7 +95,7 @@ function readRuntimeImage(place: Place): RuntimeImage {
 function readExposedPort(place: Place): ExposedPort {
   const podPort = field(place, "podPort");
   const hostIp = text(field(place, "hostIP"));
-  if (hostIp !== "" && isIP(hostIp) === 0)
+  if (hostIp !== "" && ipVersion(hostIp) === 0)
     throw complaint(field(place, "hostIP"), `invalid IP address: ${quoted(hostIp)}`);
   return {
     name: readName(field(place, "name")),
