@@ -53,11 +53,14 @@ export function createNetns(host: Host, path: string): void {
   try {
     host.unshare(CLONE.NEWNET);
     try {
-      host.mount("/proc/self/ns/net", path, "none", MS.BIND, null);
       host.interfaceUp("lo");
+      host.mount("/proc/self/ns/net", path, "none", MS.BIND, null);
     } finally {
       host.setns(own, CLONE.NEWNET);
     }
+  } catch (error) {
+    removeNetns(host, path);
+    throw error;
   } finally {
     closeSync(own);
   }

@@ -1,7 +1,111 @@
-import { RktError } from "../core/errors.ts";
-import type { NetworkResult, SetUpNetwork } from "./types.ts";
+/** Set-up of a pod's network: namespace, networks, forwarded ports. Every step is written down before it is taken; see record.ts. */
 
-/** Sets up a pod's network; undefined for the host's own. */
-export async function setUpNetwork(_request: SetUpNetwork): Promise<NetworkResult | undefined> {
-  throw new RktError("UNSUPPORTED", "Cannot set up networks: not built yet");
+import { existsSync } from "node:fs";
+import { PodFiles } from "../core/data-dir.ts";
+import { errorChain, RktError } from "../core/errors.ts";
+import type { Emit } from "../core/events.ts";
+import { quoted } from "../core/text.ts";
+import { addNetwork } from "./chain.ts";
+import { loadNetworks } from "./load.ts";
+import { parseNetList } from "./net-list.ts";
+import { createNetns, netnsPath } from "./netns.ts";
+import { type PlannedNetwork, planNetworks } from "./plan.ts";
+import { type Attachment, negotiateVersion, pluginDirs } from "./plugin.ts";
+import { forwardPorts } from "./port-forwarding.ts";
+import { recordNetns, recordNetwork, recordPorts, saveNetInfo } from "./record.ts";
+import { type CniResult, parseResult } from "./result.ts";
+import { tearDownNetwork } from "./tear-down.ts";
+import type { NetworkContext, NetworkResult, SetUpNetwork } from "./types.ts";
+
+/**
+ * Makes the pod's network namespace, adds it to the networks of `net`, forwards the ports, and writes net-info.json. Undefined for `host`: the pod has no
+ * namespace of its own. The caller holds the pod's lock, is root, and is in the host's network namespace. When it throws, nothing is left behind: USAGE and
+ * NOT_FOUND for what `net` names, INVALID_CONFIG, CONFLICT when the pod has a network already, HOST_PROGRAM with the plugin's words, UNSUPPORTED for ports
+ * without a nat table, SYSTEM_CALL.
+ */
+export async function setUpNetwork(request: SetUpNetwork): Promise<NetworkResult | undefined> {
+  const list = parseNetList(request.net);
+  if (list.host) return undefined;
+  const { podDir, uuid, emit } = request;
+  if (list.none && request.ports.length > 0) {
+    throw new RktError("USAGE", "--port flag does not work with 'none' networking");
+  }
+  if (list.none) emit({ kind: "notice", source: "networking", text: "networking namespace with loopback only" });
+  const confs = list.none ? [] : loadNetworks(list, request.localConfigDir, emit);
+  const dirs = pluginDirs(request.localConfigDir, request.stage1NetDirs);
+  const plan = planNetworks(confs, list, request.ports, dirs);
+  if (existsSync(new PodFiles(podDir).net)) {
+    throw new RktError("CONFLICT", `Cannot set up the network of pod ${quoted(uuid)}: it has one already`, {
+      hint: "`rkt gc` removes what a dead pod left",
+    });
+  }
+  const netns = netnsPath(uuid);
+  recordNetns(podDir, netns);
+  createNetns(request.host, netns);
+  try {
+    const results: CniResult[] = [];
+    for (const network of plan.networks) results.push(await attach(request, network, { netns, dirs }));
+    const forwardable = forwardableOf(results[plan.forwardable]);
+    if (plan.ownForwarding) await forwardOwn(request, forwardable?.ip);
+    const infos = plan.networks.flatMap(({ file, pluginPath, args }, index) => {
+      const result = results[index];
+      return result === undefined ? [] : [{ file, pluginPath, args, interface: result.interface }];
+    });
+    saveNetInfo(podDir, infos);
+    return {
+      netnsPath: netns,
+      interfaces: infos.map((info) => info.interface),
+      dns: firstDns(results, emit),
+      forwardable,
+    };
+  } catch (error) {
+    await undo(request);
+    throw error;
+  }
+}
+
+async function attach(
+  { podDir, uuid, emit }: NetworkContext,
+  { conf, file, ifName, args, runtimeConfig }: PlannedNetwork,
+  where: { netns: string; dirs: readonly string[] },
+): Promise<CniResult> {
+  const type = conf.plugins[0]?.type ?? "";
+  emit({ kind: "debug", source: "networking", text: `loading network ${conf.name} with type ${type}` });
+  const attachment: Attachment = { containerId: uuid, ifName, args, emit, ...where };
+  const version = await negotiateVersion(conf, attachment);
+  const state = { ifName, args, version, runtimeConfig };
+  recordNetwork(podDir, file, conf, { ...state, result: undefined });
+  const result = await addNetwork(conf, version, runtimeConfig, attachment);
+  recordNetwork(podDir, file, conf, { ...state, result });
+  return parseResult(conf.name, ifName, result);
+}
+
+async function forwardOwn({ podDir, uuid, ports }: SetUpNetwork, podIp: string | undefined): Promise<void> {
+  if (podIp === undefined) {
+    throw new RktError("UNSUPPORTED", "Cannot forward ports: the pod has no IPv4 address, expected one");
+  }
+  recordPorts(podDir);
+  await forwardPorts(uuid, podIp, ports);
+}
+
+function forwardableOf(result: CniResult | undefined): NetworkResult["forwardable"] {
+  if (result?.interface.ip4 === undefined) return undefined;
+  const { network, ifName, ip4 } = result.interface;
+  return { network, ifName, ip: ip4.ip, gateway: ip4.gateway };
+}
+
+/** The first network that says anything about DNS decides. */
+function firstDns(results: readonly CniResult[], emit: Emit): NetworkResult["dns"] {
+  const [first, ...ignored] = results.flatMap((result) => result.dns ?? []);
+  for (const { network } of ignored) {
+    emit({ kind: "warning", text: `network ${network} plugin specified DNS configuration, but DNS already supplied` });
+  }
+  return first;
+}
+
+/** After a failed step: the same teardown that `gc` would run. What it cannot remove is told; the first error is the one that counts. */
+async function undo(request: SetUpNetwork): Promise<void> {
+  for (const { what, error } of await tearDownNetwork(request)) {
+    request.emit({ kind: "warning", text: `cannot clean up ${what}: ${errorChain(error)[0] ?? ""}` });
+  }
 }

@@ -1,0 +1,102 @@
+/** Decisions of a set-up that can be made before anything is touched. */
+
+import { extname } from "node:path";
+import type { NetworkConf } from "./conf.ts";
+import type { JsonObject } from "./json.ts";
+import type { NetList } from "./net-list.ts";
+import { findPlugin } from "./plugin.ts";
+import type { ForwardedPort } from "./types.ts";
+
+export interface PlannedNetwork {
+  readonly conf: NetworkConf;
+  /** Name of the copy in the pod's `net/`. */
+  readonly file: string;
+  readonly ifName: string;
+  readonly args: string;
+  /** Values for plugins that declare the capability. */
+  readonly runtimeConfig: JsonObject;
+  readonly pluginPath: string;
+}
+
+export interface NetworkPlan {
+  readonly networks: readonly PlannedNetwork[];
+  /** Index of the network through which host and pod talk, -1 without networks. */
+  readonly forwardable: number;
+  /** rkt's own firewall rules are needed: there are ports, and no plugin takes them. */
+  readonly ownForwarding: boolean;
+}
+
+/** Gives every network its interface, arguments and runtime values. Throws NOT_FOUND for a plugin that is not installed. */
+export function planNetworks(
+  confs: readonly NetworkConf[],
+  list: NetList,
+  ports: readonly ForwardedPort[],
+  dirs: readonly string[],
+): NetworkPlan {
+  const forwardable = forwardableIndex(confs);
+  const mapping = ports.length === 0 ? -1 : mappingIndex(confs, forwardable);
+  const files = new Set<string>();
+  const networks = confs.map((conf, index) => {
+    const [pluginPath = ""] = conf.plugins.map((plugin) => findPlugin(plugin.type, dirs));
+    const args = list.args(conf.name);
+    return {
+      conf,
+      file: uniqueFile(conf.file, files),
+      ifName: `eth${index}`,
+      args,
+      runtimeConfig: {
+        ...addressValues(args),
+        ...(index === mapping ? { portMappings: portMappings(ports) } : {}),
+      },
+      pluginPath,
+    };
+  });
+  return { networks, forwardable, ownForwarding: ports.length > 0 && mapping < 0 };
+}
+
+/** rkt 1.x: the first network with ipMasq, else the last. */
+function forwardableIndex(confs: readonly NetworkConf[]): number {
+  const masquerading = confs.findIndex((conf) => conf.ipMasq);
+  return masquerading < 0 ? confs.length - 1 : masquerading;
+}
+
+/** The network whose plugins forward the ports (portmap): one only, since a port of the host can lead to one place. */
+function mappingIndex(confs: readonly NetworkConf[], preferred: number): number {
+  const takes = (conf: NetworkConf | undefined) =>
+    conf?.plugins.some((plugin) => plugin.capabilities.has("portMappings")) === true;
+  return takes(confs[preferred]) ? preferred : confs.findIndex(takes);
+}
+
+/** CNI conventions, "Dynamic Plugin specific fields": portMappings. */
+function portMappings(ports: readonly ForwardedPort[]): JsonObject[] {
+  return ports.map(({ hostPort, podPort, protocol, hostIp }) => ({
+    hostPort,
+    containerPort: podPort,
+    protocol,
+    ...(hostIp === undefined ? {} : { hostIP: hostIp }),
+  }));
+}
+
+/** `--net=NAME:IP=…;MAC=…` reaches plugins that read CNI_ARGS, and those that declare the capabilities `ips` and `mac`. */
+function addressValues(args: string): JsonObject {
+  const values = new Map(
+    args.split(";").map((pair) => {
+      const equals = pair.indexOf("=");
+      return [pair.slice(0, equals), pair.slice(equals + 1)];
+    }),
+  );
+  const ip = values.get("IP");
+  const mac = values.get("MAC");
+  return { ...(ip === undefined ? {} : { ips: [ip] }), ...(mac === undefined ? {} : { mac }) };
+}
+
+/** A user's file may be called like a built-in's and hold another network. */
+function uniqueFile(file: string, taken: Set<string>): string {
+  const ending = extname(file);
+  let name = file;
+  for (let number = 2; taken.has(name); number += 1) {
+    name = `${file.slice(0, file.length - ending.length)}-${number}${ending}`;
+  }
+  taken.add(name);
+  return name;
+}
