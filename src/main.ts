@@ -1,1 +1,16 @@
-console.log(process.argv);
+/**
+ * The program: words → command → exit status. Sets process.exitCode and returns, because process.exit would cut what a pipe has not taken yet. A worker (see
+ * src/host/worker.ts) is this same program under a hidden name.
+ */
+
+const [first, name] = process.argv.slice(2);
+
+if (first === "worker" && name === "fetch") await (await import("./fetch/worker.ts")).runFetchWorker();
+else if (first === "worker" && name === "verify") await (await import("./trust/worker.ts")).runVerifyWorker();
+else if (first === "worker" && name === "unpack") await (await import("./render/worker.ts")).runUnpackWorker();
+else {
+  const { runCommandLine } = await import("./cli/run-command-line.ts");
+  process.exitCode = await runCommandLine(process.argv.slice(2));
+}
+
+export {};

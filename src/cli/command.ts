@@ -13,16 +13,22 @@ export interface FlagSpec {
   readonly bare?: string;
   /** May be given several times, each adding (`--volume`). `list` also splits at commas. */
   readonly repeatable?: boolean;
+  /** A second one (for the same image) is an error. */
+  readonly once?: boolean;
+  /** At most one flag of a group may be given: `flags --a and --b are mutually exclusive`. */
+  readonly exclusiveGroup?: string;
+  /** A bool that has no bare form: `--readonly-rootfs=true` or `--readonly-rootfs true`. */
+  readonly needsValue?: boolean;
   readonly hidden?: boolean;
   /** Printed as `Flag --x has been deprecated, …` when used; hidden from help. */
   readonly deprecated?: string;
 }
 
-/** Values of the flags of one command, or of one image, by name. */
+/** Values of the flags of one command, or of one image, by name. Asking for a flag that was not declared is an internal error. */
 export interface FlagValues {
   bool(name: string): boolean;
   string(name: string): string;
-  /** Every value in order. */
+  /** Every value in order; `list` flags split at commas. */
   list(name: string): readonly string[];
   /** Milliseconds. Go's duration syntax ("30m0s", "1h", plain "0"). */
   duration(name: string): number;
@@ -68,12 +74,19 @@ export interface Command {
   readonly flags: readonly FlagSpec[];
   /** Declares the image grammar `IMAGE [image flags] [-- ARGS] [--- IMAGE …]`; the flags allowed after an image. */
   readonly imageFlags?: readonly FlagSpec[];
+  /** With imageFlags: `--` is refused with `app arguments unsupported` (fetch). */
+  readonly noImageArguments?: boolean;
+  /** With imageFlags: how many words come before the first image and land in `args` (`app add UUID IMAGE`: 1). */
+  readonly wordsBeforeImages?: number;
+  /** Everything from the first word on is `args`, flags included (`enter UUID ls -l`). */
+  readonly stopAtFirstWord?: boolean;
   readonly hidden?: boolean;
   /** Refused with `cannot run as unprivileged user` for others. */
   readonly requiresRoot?: boolean;
   /** `rkt image list`, `rkt app add`. */
   readonly subcommands?: readonly CommandEntry[];
   /** Runs the command; a number is the exit status (default 0). Failures are thrown. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: most commands end without a value.
   run?(input: CommandInput): Promise<number | void> | number | void;
 }
 

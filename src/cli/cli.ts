@@ -1,0 +1,107 @@
+/** The list of commands. */
+
+import { RktError } from "../core/errors.ts";
+import type { Command, CommandEntry } from "./command.ts";
+
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: "cat-manifest",
+    summary: "Inspect and print the pod manifest",
+    load: async () => (await import("./commands/cat-manifest.ts")).command,
+  },
+  {
+    name: "completion",
+    summary: "Output shell completion code for the specified shell",
+    load: async () => (await import("./commands/completion.ts")).command,
+  },
+  {
+    name: "config",
+    summary: "Print configuration for each stage in JSON format",
+    load: async () => (await import("./commands/config.ts")).command,
+  },
+  {
+    name: "enter",
+    summary: "Enter the namespaces of an app within a rkt pod",
+    load: async () => (await import("./commands/enter.ts")).command,
+  },
+  {
+    name: "fetch",
+    summary: "Fetch image(s) and store them in the local store",
+    load: async () => (await import("./commands/fetch.ts")).command,
+  },
+  {
+    name: "gc",
+    summary: "Garbage collect rkt pods no longer in use",
+    load: async () => (await import("./commands/gc.ts")).command,
+  },
+  {
+    name: "help",
+    summary: "Show a list of commands or help for one command",
+    load: async () => (await import("./commands/help.ts")).command,
+  },
+  {
+    name: "image",
+    summary: "Operate on image(s) in the local store",
+    load: async () => (await import("./commands/image/image.ts")).command,
+  },
+  {
+    name: "list",
+    summary: "List pods",
+    load: async () => (await import("./commands/list.ts")).command,
+  },
+  {
+    name: "prepare",
+    summary: "Prepare to run image(s) in a pod in rkt",
+    load: async () => (await import("./commands/prepare.ts")).command,
+  },
+  {
+    name: "rm",
+    summary: "Remove all files and resources associated with an exited pod",
+    load: async () => (await import("./commands/rm.ts")).command,
+  },
+  {
+    name: "run",
+    summary: "Run image(s) in a pod in rkt",
+    load: async () => (await import("./commands/run.ts")).command,
+  },
+  {
+    name: "run-prepared",
+    summary: "Run a prepared application pod in rkt",
+    load: async () => (await import("./commands/run-prepared.ts")).command,
+  },
+  {
+    name: "status",
+    summary: "Check the status of a rkt pod",
+    load: async () => (await import("./commands/status.ts")).command,
+  },
+  {
+    name: "stop",
+    summary: "Stop a pod",
+    load: async () => (await import("./commands/stop.ts")).command,
+  },
+  {
+    name: "trust",
+    summary: "Trust a key for image verification",
+    load: async () => (await import("./commands/trust.ts")).command,
+  },
+  {
+    name: "version",
+    summary: "Print the version and exit",
+    load: async () => (await import("./commands/version.ts")).command,
+  },
+];
+
+/** `rkt` itself. */
+export const ROOT: Command = {
+  name: "rkt",
+  summary: "rkt, the application container runner",
+  usage: "[command]",
+  description: `A CLI for running app containers on Linux.
+
+To get the help on any specific command, run "rkt help command".`,
+  flags: [],
+  subcommands: COMMANDS,
+  run() {
+    throw new RktError("MISSING_COMMAND", "missing command");
+  },
+};

@@ -1,0 +1,39 @@
+/** `rkt image`: the list of its subcommands. */
+
+import type { Command } from "../../command.ts";
+
+export const command: Command = {
+  name: "image",
+  summary: "Operate on image(s) in the local store",
+  usage: "[command]",
+  description: "This subcommand operates on image(s) in the local store.",
+  flags: [],
+  subcommands: [
+    {
+      name: "cat-manifest",
+      summary: "Inspect and print the image manifest",
+      load: async () => (await import("./cat-manifest.ts")).command,
+    },
+    {
+      name: "fetch",
+      summary: "Fetch image(s) and store them in the local store",
+      hidden: true,
+      load: async () => (await import("../fetch.ts")).command,
+    },
+    {
+      name: "gc",
+      summary: "Garbage collect local store",
+      load: async () => (await import("./gc.ts")).command,
+    },
+    {
+      name: "list",
+      summary: "List images in the local store",
+      load: async () => (await import("./list.ts")).command,
+    },
+    {
+      name: "rm",
+      summary: "Remove image(s) with the given ID(s) or name(s) from the local store",
+      load: async () => (await import("./rm.ts")).command,
+    },
+  ],
+};

@@ -1,0 +1,89 @@
+/** Reads the configuration directories. Synchronous and cheap: most hosts have no configuration, and every `rkt run` looks. */
+
+import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { RktError } from "../core/errors.ts";
+import { quoted } from "../core/text.ts";
+import type { Config, ConfigDirs } from "./config.ts";
+import type { ConfigKind, Problem } from "./entry.ts";
+import { mergeFiles, override, type ReadEntry } from "./merge.ts";
+import { readConfigFile } from "./read-file.ts";
+
+const KINDS_OF_SUBDIRECTORY: Readonly<Record<string, readonly ConfigKind[]>> = {
+  "auth.d": ["auth", "dockerAuth"],
+  "paths.d": ["paths"],
+  "stage1.d": ["stage1"],
+};
+
+const LARGEST_FILE = 1024 * 1024;
+
+/**
+ * The configuration of the system, overridden by that of this host, overridden by that of the user. Throws INVALID_CONFIG with every problem of every file.
+ */
+export function loadConfig(dirs: ConfigDirs): Config {
+  const problems: Problem[] = [];
+  let config = mergeFiles([], problems);
+  for (const dir of [dirs.systemConfigDir, dirs.localConfigDir, dirs.userConfigDir])
+    if (dir !== "") config = override(config, mergeFiles(readDirectory(dir, problems), problems));
+  if (problems.length > 0) throw invalidConfig(problems);
+  return config;
+}
+
+function readDirectory(dir: string, problems: Problem[]): ReadEntry[] {
+  if (!isDirectory(dir, problems)) return [];
+  return Object.entries(KINDS_OF_SUBDIRECTORY).flatMap(([name, kinds]) =>
+    readSubdirectory(join(dir, name), kinds, problems),
+  );
+}
+
+function readSubdirectory(dir: string, kinds: readonly ConfigKind[], problems: Problem[]): ReadEntry[] {
+  if (!isDirectory(dir, problems)) return [];
+  const read: ReadEntry[] = [];
+  for (const file of configFiles(dir)) {
+    const result = readConfigFile(file, readText(file), kinds);
+    problems.push(...result.problems);
+    if (result.entry !== undefined) read.push({ file, entry: result.entry });
+  }
+  return read;
+}
+
+/** Regular files named *.json, in the order of their names; symbolic links and subdirectories do not count. */
+function configFiles(dir: string): string[] {
+  const names = attempt(dir, () => readdirSync(dir))
+    .filter((name) => name.endsWith(".json"))
+    .sort();
+  return names.map((name) => join(dir, name)).filter((file) => attempt(file, () => lstatSync(file)).isFile());
+}
+
+function readText(file: string): string {
+  const { size } = attempt(file, () => lstatSync(file));
+  if (size > LARGEST_FILE)
+    throw new RktError("INVALID_CONFIG", `cannot get configuration: ${quoted(file)} has more than 1 MiB`);
+  return attempt(file, () => readFileSync(file, "utf8"));
+}
+
+function isDirectory(path: string, problems: Problem[]): boolean {
+  const status = attempt(path, () => statSync(path, { throwIfNoEntry: false }));
+  if (status === undefined) return false;
+  if (status.isDirectory()) return true;
+  problems.push({ file: path, field: "", text: `expected ${quoted(path)} to be a directory` });
+  return false;
+}
+
+function attempt<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new RktError("INVALID_CONFIG", `cannot get configuration: Cannot read ${quoted(path)}`, { cause });
+  }
+}
+
+function invalidConfig(problems: readonly Problem[]): RktError {
+  const [first, ...others] = problems.map(sentence);
+  const text = others.length === 0 ? first : [`${problems.length} problems`, first, ...others].join("\n\t");
+  return new RktError("INVALID_CONFIG", `cannot get configuration: ${text}`);
+}
+
+function sentence({ file, field, text }: Problem): string {
+  return field === "" ? text : `failed to parse ${quoted(file)}: ${field}: ${text}`;
+}

@@ -1,0 +1,9 @@
+/**
+ * config: the configuration files of the system, the host and the user.
+ * Takes three directories, gives one checked Config. Used by the commands, which hand parts of it to fetch (credentials), stage0 (stage1 image) and the data
+ * directory.
+ */
+
+export type { Auth, Config, ConfigDirs, DockerCredentials } from "./config.ts";
+export { authHeaderFor, dockerCredentials } from "./credentials.ts";
+export { loadConfig } from "./load.ts";
