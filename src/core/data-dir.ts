@@ -56,6 +56,14 @@ export class DataDir {
   get imageRecords(): string {
     return join(this.cas, "images");
   }
+  /** The manifest of an ACI as the fetch found it, beside its record. */
+  imageManifest(id: ImageId): string {
+    return join(this.imageRecords, `${id}.manifest`);
+  }
+  /** The detached signature of an ACI as it came: root verifies again what only an unprivileged fetch has seen. */
+  imageSignature(id: ImageId): string {
+    return join(this.imageRecords, `${id}.asc`);
+  }
   /** Records "this name or URL was fetched as this image", by hash of the name. */
   get refs(): string {
     return join(this.cas, "refs");
@@ -74,6 +82,10 @@ export class DataDir {
   }
   verifiedRecord(id: ImageId): string {
     return join(this.verified, `${id}.json`);
+  }
+  /** Like `refs`, recorded by root. */
+  get verifiedRefs(): string {
+    return join(this.verified, "refs");
   }
   /** Rendered layers. `layerId` is `sha512-` or `sha256-` and hex: the chain id (OCI) or the image id (appc). */
   get layers(): string {

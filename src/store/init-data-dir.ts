@@ -1,0 +1,190 @@
+/**
+ * The data directory's layout: who may write where (docs/on-disk-format.md has the same table).
+ *
+ * Group rkt may fetch and remove images, so it writes to the parts of `cas` that hold images. `cas` itself and everything that root believes or runs belongs to
+ * root alone: whoever may rename in `cas` could put a directory of their own in the place of `cas/verified`. (rkt 1.x had `cas` group-writable.)
+ */
+
+import { closeSync, mkdirSync } from "node:fs";
+import { dirname, relative } from "node:path";
+import { DATA_DIR_FORMAT, type DataDir, POD_STATE_DIRS } from "../core/data-dir.ts";
+import { RktError } from "../core/errors.ts";
+import { quoted } from "../core/text.ts";
+import { rktGroup, workerAccount } from "../host/accounts.ts";
+import { readFileBeneath, replaceFileBeneath } from "../host/beneath.ts";
+import { AT, AT_FDCWD, type FileStatus, type Host, isErrno, LOCK, O, S, statOf } from "../host/mod.ts";
+
+/** Who may do what in a directory: root writes and group rkt reads; both write; root alone. */
+type Access = "read" | "write" | "private";
+
+interface Owner {
+  uid: number;
+  gid: number;
+  mode: number;
+}
+
+const FORMAT_LIMIT = 64;
+
+/**
+ * Makes sure that the data directory has its layout and a format that this rkt knows. When it has, this costs one stat and one read. Several processes may do it
+ * at once. A caller who is not root makes what it may, and leaves the rest.
+ *
+ * Throws UNSUPPORTED for a newer format, PERMISSION when a part that root must own belongs to somebody else. rkt 1.x content without a format is accepted.
+ */
+export function initDataDir(dataDir: DataDir, host: Host): void {
+  if (isComplete(dataDir, host)) return;
+  if (!makeRoot(dataDir, host)) return;
+  const root = host.openat(AT_FDCWD, dataDir.root, O.RDONLY | O.DIRECTORY | O.CLOEXEC, 0);
+  try {
+    waitForOthers(host, root);
+    if (isComplete(dataDir, host)) return;
+    for (const [path, access] of layout(dataDir)) makeDirectory(host, root, path, access);
+    // Last: a format means that everything else is there.
+    if (readFormat(dataDir, host) !== DATA_DIR_FORMAT) {
+      permitted(() => replaceFileBeneath(host, dataDir.root, "format", `${DATA_DIR_FORMAT}\n`, 0o644));
+    }
+  } finally {
+    closeSync(root); // gives the lock back
+  }
+}
+
+/** Every directory below the root, parents first. */
+function layout(dataDir: DataDir): [path: string, access: Access][] {
+  const shared: string[] = [
+    dataDir.tmp,
+    dataDir.locks,
+    dataDir.cas,
+    dataDir.pods,
+    ...POD_STATE_DIRS.map((state) => dataDir.podsIn(state)),
+  ];
+  const written = [dataDir.blobs, dataDir.imageRecords, dataDir.refs, dataDir.downloads, dataDir.imageLocks];
+  const rootOnly = [dataDir.verified, dataDir.verifiedRefs, dataDir.layers, dataDir.layerLinks, dataDir.trees];
+  const entry =
+    (access: Access) =>
+    (path: string): [string, Access] => [relative(dataDir.root, path), access];
+  return [...shared.map(entry("read")), ...written.map(entry("write")), ...rootOnly.map(entry("private"))];
+}
+
+function isComplete(dataDir: DataDir, host: Host): boolean {
+  if (readFormat(dataDir, host) !== DATA_DIR_FORMAT) return false;
+  let cas: FileStatus;
+  try {
+    cas = host.statat(AT_FDCWD, dataDir.cas, AT.SYMLINK_NOFOLLOW);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    if (isErrno(error, "EACCES")) return true; // Not ours to mend.
+    throw error;
+  }
+  return !isRoot() || (cas.uid === 0 && (cas.mode & 0o022) === 0 && (cas.mode & S.IFMT) === S.IFDIR);
+}
+
+/** The number in `format`; undefined without one. Throws UNSUPPORTED when it is newer than ours, INVALID_INPUT when it is no number. */
+function readFormat(dataDir: DataDir, host: Host): number | undefined {
+  let text: string | undefined;
+  try {
+    text = readFileBeneath(host, dataDir.root, "format", FORMAT_LIMIT)?.toString("latin1").trim();
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "EACCES")) return undefined;
+    throw error;
+  }
+  if (text === undefined) return undefined;
+  if (!/^[0-9]{1,6}$/.test(text)) {
+    throw new RktError("INVALID_INPUT", `Cannot read ${quoted(dataDir.format)}: ${quoted(text)}, expected a number`);
+  }
+  if (Number(text) > DATA_DIR_FORMAT) {
+    throw new RktError(
+      "UNSUPPORTED",
+      `Cannot use data directory ${quoted(dataDir.root)}: its format is ${text}, expected ${DATA_DIR_FORMAT} or older`,
+      { hint: "a newer rkt has written it: use that one, or another --dir" },
+    );
+  }
+  return Number(text);
+}
+
+/** Creates the data directory where it is missing; false when the caller may not. An existing one keeps its mode: it may be a directory of the operator's. */
+function makeRoot(dataDir: DataDir, host: Host): boolean {
+  try {
+    mkdirSync(dirname(dataDir.root), { recursive: true });
+    if (mkdirSync(dataDir.root, { recursive: true, mode: 0o700 }) === undefined) return true;
+    const fd = host.openat(AT_FDCWD, dataDir.root, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0);
+    setOwner(host, fd, ownerFor("read"));
+    host.close(fd);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EACCES", "EPERM", "EROFS")) return false;
+    throw error;
+  }
+}
+
+/** Ten first starts at once: one makes the layout, the others find it made. A lock that somebody keeps for ever must not stop rkt, so the wait has an end. */
+function waitForOthers(host: Host, root: number): void {
+  for (let waited = 0; waited < 2000; waited += 5) {
+    try {
+      host.flock(root, LOCK.EX | LOCK.NB);
+      return;
+    } catch (error) {
+      if (!isErrno(error, "EAGAIN", "EWOULDBLOCK")) throw error;
+      Bun.sleepSync(5);
+    }
+  }
+}
+
+/** Makes one directory, or mends one that a killed process left half made. Made closed and opened afterwards, so that nobody gets in between. */
+function makeDirectory(host: Host, root: number, path: string, access: Access): void {
+  permitted(() => {
+    try {
+      host.mkdirat(root, path, 0o700);
+    } catch (error) {
+      if (!isErrno(error, "EEXIST")) throw error;
+    }
+    const fd = host.openat(root, path, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0);
+    try {
+      const status = statOf(fd);
+      if (isRoot() && access !== "write" && status.uid !== 0) {
+        throw new RktError(
+          "PERMISSION",
+          `Cannot use ${quoted(path)} in the data directory: it belongs to user ${status.uid}, expected root`,
+        );
+      }
+      const owner = ownerFor(access);
+      const same = status.uid === owner.uid && status.gid === owner.gid && (status.mode & 0o7777) === owner.mode;
+      if (!same && (isRoot() || status.uid === owner.uid)) setOwner(host, fd, owner);
+    } finally {
+      host.close(fd);
+    }
+  });
+}
+
+function ownerFor(access: Access): Owner {
+  if (!isRoot()) return { uid: geteuid(), gid: process.getegid?.() ?? 0, mode: access === "private" ? 0o700 : 0o2750 };
+  if (access === "private") return { uid: 0, gid: 0, mode: 0o700 };
+  const group = rktGroup();
+  if (access === "read") return { uid: 0, gid: group ?? 0, mode: 0o2750 };
+  if (group !== undefined) return { uid: 0, gid: group, mode: 0o2770 };
+  // A source tree that was never installed: the worker of root still writes without being root.
+  const worker = workerAccount("rkt-fetch");
+  return { uid: worker.uid, gid: worker.gid, mode: 0o2770 };
+}
+
+/** chown(2) clears the set-group-id bit, so the mode comes second. */
+function setOwner(host: Host, fd: number, owner: Owner): void {
+  if (isRoot()) host.fchownat(fd, "", owner.uid, owner.gid, AT.EMPTY_PATH);
+  host.fchmod(fd, owner.mode);
+}
+
+/** Runs `action`; what the caller may not do is left as it is, unless the caller is root. */
+function permitted(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (isRoot() || !isErrno(error, "EACCES", "EPERM", "EROFS", "ENOENT")) throw error;
+  }
+}
+
+function geteuid(): number {
+  return process.geteuid?.() ?? 0;
+}
+
+function isRoot(): boolean {
+  return geteuid() === 0;
+}
