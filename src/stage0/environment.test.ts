@@ -7,7 +7,11 @@ const v = (name: string, value: string) => ({ name, value });
 
 describe("mergeEnvironment", () => {
   test("lets the app's own variables win, and inherited ones only fill gaps", () => {
-    const pod = { inherited: [v("A", "inherited"), v("Z", "inherited")], fromFiles: [v("A", "file"), v("B", "file")], set: [v("B", "set"), v("C", "set")] };
+    const pod = {
+      inherited: [v("A", "inherited"), v("Z", "inherited")],
+      fromFiles: [v("A", "file"), v("B", "file")],
+      set: [v("B", "set"), v("C", "set")],
+    };
     const merged = mergeEnvironment(pod, [v("A", "image"), v("D", "image")], [v("C", "app")]);
     expect(merged).toEqual([v("A", "file"), v("D", "image"), v("B", "set"), v("C", "app"), v("Z", "inherited")]);
   });

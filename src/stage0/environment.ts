@@ -21,7 +21,11 @@ export interface PodEnvironment {
  * Merges, lowest first: inherited, image, `--set-env-file`, `--set-env`, the app's own `--environment`. (rkt 1.x merged `--set-env` last, against its own help;
  * docs/compatibility.md lists it.) Order: the image's variables first, as the image has them, then new ones in the order of the sources.
  */
-export function mergeEnvironment(pod: PodEnvironment, image: readonly EnvironmentVariable[], app: readonly EnvironmentVariable[]): EnvironmentVariable[] {
+export function mergeEnvironment(
+  pod: PodEnvironment,
+  image: readonly EnvironmentVariable[],
+  app: readonly EnvironmentVariable[],
+): EnvironmentVariable[] {
   const merged = new Map<string, string>();
   for (const source of [image, pod.fromFiles, pod.set, app]) {
     for (const { name, value } of source) merged.set(name, value);
@@ -58,9 +62,11 @@ export function readVariableFile(path: string): EnvironmentVariable[] {
     const line = raw.trim();
     if (line === "" || line.startsWith("#") || line.startsWith(";")) return [];
     const equals = line.indexOf("=");
-    if (equals < 1) throw new RktError("INVALID_INPUT", `Cannot use line ${index + 1} of ${quoted(path)}: expected NAME=VALUE`);
+    if (equals < 1)
+      throw new RktError("INVALID_INPUT", `Cannot use line ${index + 1} of ${quoted(path)}: expected NAME=VALUE`);
     const name = line.slice(0, equals);
-    if (seen.has(name)) throw new RktError("INVALID_INPUT", `key ${quoted(name)} already set (line ${index + 1} of ${quoted(path)})`);
+    if (seen.has(name))
+      throw new RktError("INVALID_INPUT", `key ${quoted(name)} already set (line ${index + 1} of ${quoted(path)})`);
     seen.add(name);
     return [{ name, value: line.slice(equals + 1) }];
   });

@@ -30,9 +30,13 @@ const OVERLAYFS_MAGIC = 0x794c7630;
  */
 export function mountOverlay(host: Host, overlay: OverlayMount): void {
   if (overlay.lower.length > MOST_LAYERS) {
-    throw new RktError("UNSUPPORTED", `Cannot mount an image of ${overlay.lower.length} layers: expected at most ${MOST_LAYERS}`);
+    throw new RktError(
+      "UNSUPPORTED",
+      `Cannot mount an image of ${overlay.lower.length} layers: expected at most ${MOST_LAYERS}`,
+    );
   }
-  for (const directory of [overlay.upper, overlay.work, overlay.target]) mkdirSync(directory, { recursive: true, mode: 0o755 });
+  for (const directory of [overlay.upper, overlay.work, overlay.target])
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
   const options = `lowerdir=${overlay.lower.join(":")},upperdir=${overlay.upper},workdir=${overlay.work},userxattr`;
   host.chdir(overlay.base);
   if (Buffer.byteLength(options) <= LONGEST_OPTIONS && !needsEscape(overlay)) {
@@ -64,10 +68,14 @@ function mountManyLayers(host: Host, overlay: OverlayMount): void {
     }
   } catch (cause) {
     if (!isErrno(cause, "EINVAL", "ENOSYS")) throw cause;
-    throw new RktError("UNSUPPORTED", `Cannot mount an image of ${overlay.lower.length} layers: this kernel takes about 120`, {
-      cause,
-      hint: "use --no-overlay, a Linux 6.5 or later, or a data directory without colons and commas in its path",
-    });
+    throw new RktError(
+      "UNSUPPORTED",
+      `Cannot mount an image of ${overlay.lower.length} layers: this kernel takes about 120`,
+      {
+        cause,
+        hint: "use --no-overlay, a Linux 6.5 or later, or a data directory without colons and commas in its path",
+      },
+    );
   } finally {
     host.close(context);
   }

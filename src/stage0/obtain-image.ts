@@ -22,7 +22,11 @@ export interface ObtainOptions {
  * The image that `reference` names. Throws NOT_FOUND, NOT_TRUSTED, DIGEST_MISMATCH, NETWORK and what the steps throw. Files are always imported again, names
  * and URLs by the pull policy (rkt 1.x, "Image fetching").
  */
-export async function obtainImage(engine: Engine, reference: ImageReference, options: ObtainOptions): Promise<StoredImage> {
+export async function obtainImage(
+  engine: Engine,
+  reference: ImageReference,
+  options: ObtainOptions,
+): Promise<StoredImage> {
   initDataDir(engine.dataDir, linux);
   if (reference.kind === "hash") return storedByHash(engine, reference);
   const isFile = ["aci-file", "oci-layout", "oci-archive", "docker-archive"].includes(reference.kind);
@@ -54,7 +58,10 @@ export function nameOf(reference: ImageReference): string {
     case "docker":
       return reference.text;
     case "appc":
-      return reference.name + reference.labels.map(({ name, value }) => (name === "version" ? `:${value}` : `,${name}=${value}`)).join("");
+      return (
+        reference.name +
+        reference.labels.map(({ name, value }) => (name === "version" ? `:${value}` : `,${name}=${value}`)).join("")
+      );
     case "aci-url":
       return reference.url;
     default:
@@ -79,12 +86,17 @@ function findTrusted(engine: Engine, reference: ImageReference): StoredImage | u
 
 function usingFromStore(reference: ImageReference): string {
   if (reference.kind === "hash") return `using image from the store with hash ${reference.text}`;
-  if (reference.kind === "aci-url" || reference.kind === "docker") return `using image from local store for url ${nameOf(reference)}`;
+  if (reference.kind === "aci-url" || reference.kind === "docker")
+    return `using image from local store for url ${nameOf(reference)}`;
   return `using image from local store for image name ${nameOf(reference)}`;
 }
 
 /** Loaded only here: a run from the store must not pay for the code that fetches. */
-async function fetchVerifyStore(engine: Engine, reference: ImageReference, options: ObtainOptions): Promise<StoredImage> {
+async function fetchVerifyStore(
+  engine: Engine,
+  reference: ImageReference,
+  options: ObtainOptions,
+): Promise<StoredImage> {
   const [{ fetchImage }, { verifyDownload }, { putImage }] = await Promise.all([
     import("../fetch/mod.ts"),
     import("../trust/mod.ts"),

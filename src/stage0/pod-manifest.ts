@@ -46,7 +46,9 @@ export function buildPodManifest(requested: readonly RequestedApp[], pod: PodOpt
   for (const request of requested) {
     const app = buildRuntimeApp(request, pod);
     if (apps.some((other) => other.name === app.name)) {
-      throw new RktError("USAGE", `error: multiple apps with name ${app.name}`, { hint: "give one of them another name with --name" });
+      throw new RktError("USAGE", `error: multiple apps with name ${app.name}`, {
+        hint: "give one of them another name with --name",
+      });
     }
     apps.push(app);
   }
@@ -81,14 +83,18 @@ function nameFromImage(imageName: string): AcName {
 }
 
 function appName(text: string): AcName {
-  if (!isAcName(text)) throw new RktError("USAGE", `Cannot use ${quoted(text)} for --name: expected lower-case letters, digits and "-"`);
+  if (!isAcName(text))
+    throw new RktError("USAGE", `Cannot use ${quoted(text)} for --name: expected lower-case letters, digits and "-"`);
   return parseAcName(text);
 }
 
 function buildApp(request: RequestedApp, environment: PodEnvironment): App {
   const { imageManifest: image, options } = request;
   if (image.app === undefined && options.exec === undefined) {
-    throw new RktError("USAGE", `error: image ${request.imageId} has no app section and --exec argument is not provided`);
+    throw new RktError(
+      "USAGE",
+      `error: image ${request.imageId} has no app section and --exec argument is not provided`,
+    );
   }
   const base: App = image.app ?? EMPTY_APP;
   return {
@@ -121,7 +127,10 @@ const EMPTY_APP: App = {
 };
 
 function overlayByName(base: readonly NameValue[], over: readonly NameValue[]): NameValue[] {
-  return [...new Map([...base, ...over].map((pair) => [pair.name, pair.value]))].map(([name, value]) => ({ name, value }));
+  return [...new Map([...base, ...over].map((pair) => [pair.name, pair.value]))].map(([name, value]) => ({
+    name,
+    value,
+  }));
 }
 
 const CAPS_RETAIN = "os/linux/capabilities-retain-set";
@@ -164,9 +173,13 @@ export function parseSeccomp(text: string): { mode: "retain" | "remove"; value: 
     else if (word !== "") set.push(word);
   }
   if (mode !== "retain" && mode !== "remove") {
-    throw new RktError("USAGE", `Cannot use ${quoted(text)} for --seccomp: expected mode=retain or mode=remove, then system calls`);
+    throw new RktError(
+      "USAGE",
+      `Cannot use ${quoted(text)} for --seccomp: expected mode=retain or mode=remove, then system calls`,
+    );
   }
-  if (set.length === 0) throw new RktError("USAGE", `Cannot use ${quoted(text)} for --seccomp: it names no system call`);
+  if (set.length === 0)
+    throw new RktError("USAGE", `Cannot use ${quoted(text)} for --seccomp: it names no system call`);
   return { mode, value: errno === undefined ? { set } : { set, errno } };
 }
 
@@ -181,9 +194,13 @@ function checkMounts(apps: readonly RuntimeApp[], volumes: readonly Volume[]): v
   for (const app of apps) {
     for (const mount of app.mounts) {
       if (mount.appVolume === undefined && !known.has(mount.volume)) {
-        throw new RktError("USAGE", `dangling mount point ${quoted(mount.path)}: volume ${quoted(mount.volume)} not found`, {
-          hint: `declare it with --volume=${mount.volume},kind=host,source=/path or --volume=${mount.volume},kind=empty`,
-        });
+        throw new RktError(
+          "USAGE",
+          `dangling mount point ${quoted(mount.path)}: volume ${quoted(mount.volume)} not found`,
+          {
+            hint: `declare it with --volume=${mount.volume},kind=host,source=/path or --volume=${mount.volume},kind=empty`,
+          },
+        );
       }
     }
   }

@@ -1,0 +1,42 @@
+/** rkt enter: a command in the context of a running app. */
+
+import { RktError } from "../../core/errors.ts";
+import { quoted } from "../../core/text.ts";
+import { linux } from "../../host/mod.ts";
+import { runningPod } from "../../pod/mod.ts";
+import { callStage1 } from "../../stage0/call-stage1.ts";
+import type { Command, CommandInput } from "../command.ts";
+
+export const command: Command = {
+  name: "enter",
+  summary: "Enter the namespaces of an app within a rkt pod",
+  usage: "[--app=APPNAME] UUID [CMD [ARGS ...]]",
+  description:
+    "Runs CMD (default: /bin/bash) in a running pod, in the file system and with the environment of the app. The exit status is the command's.",
+  flags: [{ name: "app", kind: "string", usage: "name of the app to enter" }],
+  requiresRoot: true,
+  run: enterCommand,
+};
+
+async function enterCommand(input: CommandInput): Promise<number> {
+  const { engine, flags, args, output } = input;
+  const [uuid, ...words] = args;
+  if (uuid === undefined) throw new RktError("USAGE", "must provide the pod UUID");
+  const pod = runningPod(engine.dataDir, linux, uuid);
+  const app = chosenApp(pod.apps, flags.string("app"), output);
+  if (words.length === 0) output.error('no command specified, assuming "/bin/bash"');
+  const command = words.length === 0 ? ["/bin/bash"] : words;
+  return callStage1(engine, pod.dir, "enter", [`--pid=${pod.pid}`, `--appname=${app}`, "--", ...command]);
+}
+
+function chosenApp(apps: readonly string[], asked: string, output: CommandInput["output"]): string {
+  if (asked !== "") {
+    if (!apps.includes(asked)) throw new RktError("NOT_FOUND", `no app with name ${quoted(asked)} in the pod`);
+    return asked;
+  }
+  const [only, ...others] = apps;
+  if (only === undefined) throw new RktError("WRONG_STATE", "pod contains zero apps");
+  if (others.length === 0) return only;
+  output.error(`pod contains multiple apps:\n${apps.map((app) => `\t${app}`).join("\n")}`);
+  throw new RktError("USAGE", 'specify app using "rkt enter --app= ..."');
+}

@@ -1,0 +1,41 @@
+/** rkt run-prepared: start what `rkt prepare` made. */
+
+import { readFileSync } from "node:fs";
+import { PodFiles } from "../../core/data-dir.ts";
+import { RktError } from "../../core/errors.ts";
+import { linux } from "../../host/mod.ts";
+import { claimPreparedPod, movePod } from "../../pod/mod.ts";
+import { parsePodManifest } from "../../spec/appc/mod.ts";
+import { stage1Tree } from "../../stage0/call-stage1.ts";
+import { resolverFiles } from "../../stage0/resolver-files.ts";
+import { startPod } from "../../stage0/run.ts";
+import { stage1OfTree } from "../../stage0/stage1-image.ts";
+import type { Command, CommandInput } from "../command.ts";
+import { START_FLAGS } from "../pod-flags.ts";
+import { readStartOptions } from "../start-options.ts";
+
+export const command: Command = {
+  name: "run-prepared",
+  summary: "Run a prepared application pod in rkt",
+  usage: "[--net=NETWORKS] UUID",
+  description: "Becomes the pod that `rkt prepare` made. The exit status is the pod's, as with `rkt run`.",
+  flags: [...START_FLAGS, { name: "no-overlay", kind: "bool", usage: "", hidden: true }],
+  requiresRoot: true,
+  run: runPreparedCommand,
+};
+
+async function runPreparedCommand(input: CommandInput): Promise<never> {
+  const { engine, flags, args } = input;
+  const [uuid, ...others] = args;
+  if (uuid === undefined || others.length > 0)
+    throw new RktError("USAGE", "run-prepared: must provide exactly one UUID");
+  const start = readStartOptions(flags);
+  const resolver = resolverFiles(start.dns);
+  const pod = claimPreparedPod(engine.dataDir, linux, uuid);
+  const manifest = parsePodManifest(readFileSync(new PodFiles(pod.dir).manifest, "utf8"));
+  if (start.interactive && manifest.apps.length > 1)
+    throw new RktError("USAGE", "interactive option only supports pods with one app");
+  const stage1 = stage1OfTree(stage1Tree(engine, pod.dir));
+  const running = movePod(engine.dataDir, linux, pod, "run");
+  return startPod(engine, running, { manifest, stage1, options: { ...start, resolver } });
+}

@@ -1,0 +1,78 @@
+/** What `run` and `prepare` have in common: their words become the input of assemblePod, after every check that needs no image. */
+
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { RktError } from "../core/errors.ts";
+import { quoted } from "../core/text.ts";
+import { parseImageReference } from "../fetch/image-reference.ts";
+import type { AssembleInput, PodContent } from "../stage0/assemble-pod.ts";
+import type { Stage1Choice } from "../stage0/stage1-image.ts";
+import type { CommandInput, FlagValues } from "./command.ts";
+import { readAppOptions, readPodOptions, readPullPolicy } from "./pod-options.ts";
+
+export function readAssembleInput(input: CommandInput): AssembleInput {
+  const { flags } = input;
+  const pullPolicy = readPullPolicy(flags);
+  const stage1 = readStage1Choice(flags);
+  const content = flags.given("pod-manifest") ? readManifestFile(input) : readImages(input);
+  return { content, stage1, pullPolicy, noOverlay: flags.bool("no-overlay") };
+}
+
+function readImages(input: CommandInput): PodContent {
+  if (input.images.length === 0)
+    throw new RktError("USAGE", "must provide at least one image or specify the pod manifest");
+  const cwd = process.cwd();
+  return {
+    kind: "images",
+    images: input.images.map((image) => ({
+      reference: parseImageReference(image.image, cwd),
+      signature: image.flags.given("signature") ? image.flags.string("signature") : undefined,
+      options: readAppOptions(image),
+    })),
+    pod: readPodOptions(input.flags),
+  };
+}
+
+const NOT_WITH_MANIFEST = [
+  "volume",
+  "mount",
+  "port",
+  "store-only",
+  "no-store",
+  "inherit-env",
+  "set-env",
+  "set-env-file",
+];
+
+function readManifestFile(input: CommandInput): PodContent {
+  const { flags } = input;
+  const pulls = flags.given("pull-policy") && flags.string("pull-policy") !== "new";
+  if (input.images.length > 0 || pulls || NOT_WITH_MANIFEST.some((name) => flags.given(name))) {
+    throw new RktError("USAGE", "conflicting flags set with --pod-manifest (see --help)");
+  }
+  const path = resolve(flags.string("pod-manifest"));
+  try {
+    return { kind: "manifest", text: readFileSync(path, "utf8") };
+  } catch (cause) {
+    throw new RktError("NOT_FOUND", `Cannot read the pod manifest ${quoted(path)}`, { cause });
+  }
+}
+
+function readStage1Choice(flags: FlagValues): Stage1Choice {
+  const kinds = ["url", "path", "name", "hash", "from-dir"] as const;
+  const given = kinds.filter((kind) => flags.given(`stage1-${kind}`));
+  const [kind, other] = given;
+  if (kind === undefined) return { kind: "default" };
+  if (other !== undefined)
+    throw new RktError("USAGE", `flags --stage1-${kind} and --stage1-${other} are mutually exclusive`);
+  return { kind, value: flags.string(`stage1-${kind}`) };
+}
+
+/** Checks of network flags against the ports (rkt's words). */
+export function checkNet(net: string, flags: FlagValues): void {
+  const names = net.split(",");
+  for (const special of ["none", "host"]) {
+    if (names.includes(special) && flags.list("port").length > 0)
+      throw new RktError("USAGE", `--port flag does not work with '${special}' networking`);
+  }
+}

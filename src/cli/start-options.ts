@@ -1,0 +1,36 @@
+/** Flags of `run` and `run-prepared` that say how a pod is started. */
+
+import { RktError } from "../core/errors.ts";
+import { quoted } from "../core/text.ts";
+import type { DnsOptions } from "../stage0/resolver-files.ts";
+import type { FlagValues } from "./command.ts";
+import { readDnsOptions } from "./pod-options.ts";
+
+export interface GivenStartOptions {
+  readonly net: string;
+  readonly interactive: boolean;
+  readonly hostname: string | undefined;
+  readonly ipc: string;
+  readonly dns: DnsOptions;
+}
+
+/** Throws USAGE. */
+export function readStartOptions(flags: FlagValues): GivenStartOptions {
+  const ipc = flags.string("ipc");
+  if (!["", "auto", "private", "parent"].includes(ipc))
+    throw new RktError("USAGE", `unknown value for --ipc parameter: ${ipc}`);
+  const hostname = flags.string("hostname");
+  if (hostname !== "" && !/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/.test(hostname)) {
+    throw new RktError(
+      "USAGE",
+      `Cannot use ${quoted(hostname)} for --hostname: expected letters, digits, "-" and ".", at most 64`,
+    );
+  }
+  return {
+    net: flags.list("net").join(",") || "default",
+    interactive: flags.bool("interactive"),
+    hostname: hostname === "" ? undefined : hostname,
+    ipc,
+    dns: readDnsOptions(flags),
+  };
+}

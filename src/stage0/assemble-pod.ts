@@ -1,0 +1,117 @@
+/** Steps 1 to 5 of `rkt run` and `rkt prepare`: everything that is needed for a pod, then the pod's directory. */
+
+import { closeSync } from "node:fs";
+import type { Engine } from "../core/engine.ts";
+import { RktError } from "../core/errors.ts";
+import type { ImageReference, PreparedPod, RenderedTree } from "../core/spine.ts";
+import { quoted } from "../core/text.ts";
+import { lockFileWithBackoff } from "../host/lock.ts";
+import { linux } from "../host/mod.ts";
+import { resolvePorts } from "../network/mod.ts";
+import { createPod } from "../pod/mod.ts";
+import { checkRunnableLabels, type PodManifest, parseImageManifest, parsePodManifest } from "../spec/appc/mod.ts";
+import { findImageById } from "../store/mod.ts";
+import type { AppOptions } from "./app-options.ts";
+import { obtainImage, type PullPolicy } from "./obtain-image.ts";
+import { buildPodManifest, type PodOptions, type RequestedApp } from "./pod-manifest.ts";
+import { preparePod } from "./prepare.ts";
+import { renderStored } from "./render-stored.ts";
+import { obtainStage1, type Stage1, type Stage1Choice } from "./stage1-image.ts";
+
+export interface RequestedImage {
+  readonly reference: ImageReference;
+  readonly signature: string | undefined;
+  readonly options: AppOptions;
+}
+
+export type PodContent =
+  | { readonly kind: "images"; readonly images: readonly RequestedImage[]; readonly pod: PodOptions }
+  /** Text of a `--pod-manifest` file. */
+  | { readonly kind: "manifest"; readonly text: string };
+
+export interface AssembleInput {
+  readonly content: PodContent;
+  readonly stage1: Stage1Choice;
+  readonly pullPolicy: PullPolicy;
+  readonly noOverlay: boolean;
+  /** Called as soon as the pod has a UUID, before anything is prepared (`--uuid-file-save`). */
+  readonly onUuid?: (uuid: string) => void;
+}
+
+export interface AssembledPod {
+  readonly pod: PreparedPod;
+  readonly manifest: PodManifest;
+  readonly stage1: Stage1;
+}
+
+/** Gives a pod under pods/prepare, whole, locked by this process. On failure the pod's directory stays for gc (aborted prepare), as in rkt 1.x. */
+export async function assemblePod(engine: Engine, input: AssembleInput): Promise<AssembledPod> {
+  // Loaded images are fetched before the pod exists: most failures then leave nothing behind.
+  const requested = await obtainAll(engine, input);
+  const stage1 = await obtainStage1(engine, input.stage1, input.pullPolicy);
+  // Shared while trees are chosen and named in the pod's directory; the collector of rendered trees takes it exclusively.
+  const lock = lockFileWithBackoff(linux, engine.dataDir.prepareLock, "shared");
+  try {
+    const { manifest, trees } = await renderAll(engine, input, requested);
+    resolvePorts(manifest);
+    const pod = createPod(engine.dataDir, linux);
+    input.onUuid?.(pod.uuid);
+    await preparePod(engine, pod, { manifest, trees, stage1, noOverlay: input.noOverlay });
+    return { pod, manifest, stage1 };
+  } finally {
+    closeSync(lock);
+  }
+}
+
+interface ObtainedApp {
+  readonly imageId: string;
+  readonly tree: RenderedTree;
+  readonly options: AppOptions;
+}
+
+async function obtainAll(engine: Engine, input: AssembleInput): Promise<ObtainedApp[]> {
+  if (input.content.kind === "manifest") return [];
+  const apps: ObtainedApp[] = [];
+  for (const { reference, signature, options } of input.content.images) {
+    const stored = await obtainImage(engine, reference, { pullPolicy: input.pullPolicy, signature });
+    apps.push({ imageId: stored.id, tree: await renderStored(engine, stored), options });
+  }
+  return apps;
+}
+
+async function renderAll(
+  engine: Engine,
+  input: AssembleInput,
+  obtained: readonly ObtainedApp[],
+): Promise<{ manifest: PodManifest; trees: Map<string, RenderedTree> }> {
+  const trees = new Map<string, RenderedTree>();
+  if (input.content.kind === "manifest") {
+    const manifest = parsePodManifest(input.content.text);
+    if (manifest.apps.length === 0) throw new RktError("INVALID_INPUT", "pod must contain at least one application");
+    for (const app of manifest.apps) {
+      const stored = findImageById(engine.dataDir, app.image.id);
+      if (stored === undefined) {
+        throw new RktError(
+          "NOT_FOUND",
+          `Cannot find image ${quoted(app.image.id)} of app ${quoted(app.name)} in the store`,
+          { hint: "fetch it first" },
+        );
+      }
+      const tree = await renderStored(engine, stored);
+      checkRunnableLabels(parseImageManifest(tree.manifest));
+      trees.set(app.name, tree);
+    }
+    return { manifest, trees };
+  }
+  const requested: RequestedApp[] = obtained.map(({ imageId, tree, options }) => {
+    const imageManifest = parseImageManifest(tree.manifest);
+    checkRunnableLabels(imageManifest);
+    return { imageId, imageManifest, options };
+  });
+  const manifest = buildPodManifest(requested, input.content.pod);
+  manifest.apps.forEach((app, index) => {
+    const tree = obtained[index]?.tree;
+    if (tree !== undefined) trees.set(app.name, tree);
+  });
+  return { manifest, trees };
+}

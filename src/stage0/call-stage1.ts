@@ -1,0 +1,96 @@
+/** Calling a stage1's entrypoints that end: gc, stop, enter (docs/stage1-contract.md). `run` is in run.ts: it does not end. */
+
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { PodFiles } from "../core/data-dir.ts";
+import type { Engine } from "../core/engine.ts";
+import { RktError } from "../core/errors.ts";
+import type { RenderedTree } from "../core/spine.ts";
+import { quoted } from "../core/text.ts";
+import { linux, withoutRuntimeVariables } from "../host/mod.ts";
+import { readTree } from "../render/mod.ts";
+import { parseImageManifest } from "../spec/appc/mod.ts";
+import { STAGE1_ANNOTATION, STAGE1_ENV } from "../stage1-contract/mod.ts";
+import { builtinFlavor, loadEntrypoints } from "./builtin-stage1.ts";
+
+export type EndingEntrypoint = "gc" | "stop" | "enter";
+
+/**
+ * Runs an entrypoint of the pod's stage1 and returns its exit status. Code comes from the rendered tree, which only root writes, never from the pod's own
+ * copy: a pod's root could have changed that, and it runs on the host as root. Throws STAGE1 when the pod or its stage1 lacks the entrypoint.
+ */
+export async function callStage1(
+  engine: Engine,
+  podDir: string,
+  entrypoint: EndingEntrypoint,
+  argv: readonly string[],
+): Promise<number> {
+  const tree = stage1Tree(engine, podDir);
+  const rootfs = treeRootfs(engine, tree);
+  const cwd = entrypoint === "enter" ? rootfs : podDir;
+  const flavor = builtinFlavor(tree.image);
+  if (flavor !== undefined) {
+    const entrypoints = await loadEntrypoints(flavor);
+    return entrypoints[entrypoint](argv, { host: linux, emit: engine.emit, env: process.env, podDir: cwd });
+  }
+  const path = join(rootfs, entrypointPath(tree, entrypoint));
+  const result = spawnSync(path, [...argv], { cwd, env: stage1Environment(), stdio: "inherit" });
+  if (result.error !== undefined)
+    throw new RktError("STAGE1", `Cannot run the stage1 entrypoint ${quoted(path)}`, { cause: result.error });
+  return result.status ?? 254;
+}
+
+/** The rendered stage1 of a pod. Throws NOT_FOUND for a pod whose tree is gone. */
+export function stage1Tree(engine: Engine, podDir: string): RenderedTree {
+  const files = new PodFiles(podDir);
+  let treeId: string;
+  try {
+    treeId = readFileSync(files.stage1TreeId, "utf8").trim();
+  } catch (cause) {
+    throw new RktError(
+      "NOT_FOUND",
+      `Cannot tell the stage1 of the pod in ${quoted(podDir)}: "stage1TreeStoreID" cannot be read`,
+      { cause },
+    );
+  }
+  const tree = readTree(engine.dataDir, treeId);
+  if (tree === undefined)
+    throw new RktError(
+      "NOT_FOUND",
+      `Cannot find the rendered stage1 ${quoted(treeId)} of the pod in ${quoted(podDir)}`,
+    );
+  return tree;
+}
+
+/** The directory of a stage1's files. An image of several layers (it has dependencies) has no single one. */
+export function treeRootfs(engine: Engine, tree: RenderedTree): string {
+  const [layer, ...others] = tree.layers;
+  if (layer === undefined || others.length > 0) {
+    throw new RktError(
+      "UNSUPPORTED",
+      `Cannot use image ${tree.image} as stage1: it has ${tree.layers.length} layers, expected 1`,
+    );
+  }
+  return engine.dataDir.layerRootfs(layer.layerId);
+}
+
+export function entrypointPath(tree: RenderedTree, entrypoint: "run" | EndingEntrypoint): string {
+  const manifest = parseImageManifest(tree.manifest);
+  const name = STAGE1_ANNOTATION[entrypoint];
+  const path = manifest.annotations.find((pair) => pair.name === name)?.value;
+  if (path === undefined)
+    throw new RktError(
+      "STAGE1",
+      `Cannot ${entrypoint} the pod: its stage1 ${quoted(manifest.name)} has no annotation ${quoted(name)}`,
+    );
+  return path;
+}
+
+/** The caller's environment, and where a stage1 of this project finds a runtime for its code. */
+export function stage1Environment(): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) if (value !== undefined) env[name] = value;
+  const own = process.execPath;
+  return { ...withoutRuntimeVariables(env), ...(existsSync(own) ? { [STAGE1_ENV.runtime]: own } : {}) };
+}

@@ -1,0 +1,77 @@
+/**
+ * Step 5: RenderedTree[] + options → PreparedPod. Writes the pod's directory (docs/on-disk-format.md) and nothing else: what is mounted is mounted at the
+ * start, so that a prepared pod survives a reboot.
+ */
+
+import { closeSync, fsyncSync, mkdirSync, openSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { PodFiles } from "../core/data-dir.ts";
+import type { Engine } from "../core/engine.ts";
+import type { PreparedPod, RenderedTree } from "../core/spine.ts";
+import { linux } from "../host/mod.ts";
+import { formatPodManifest, type PodManifest } from "../spec/appc/mod.ts";
+import { supportsOverlay } from "./mount-overlay.ts";
+import type { Stage1 } from "./stage1-image.ts";
+
+export interface PrepareInput {
+  readonly manifest: PodManifest;
+  /** The tree of each app's image, by app name. */
+  readonly trees: ReadonlyMap<string, RenderedTree>;
+  readonly stage1: Stage1;
+  readonly noOverlay: boolean;
+}
+
+/** Fills `pod.dir` (under pods/prepare, locked by this process). The caller holds prepareLock shared, so that no tree is collected before it is named here. */
+export async function preparePod(engine: Engine, pod: PreparedPod, input: PrepareInput): Promise<void> {
+  const files = new PodFiles(pod.dir);
+  writeNew(files.stage1TreeId, input.stage1.tree.treeId, 0o640);
+  writeNew(files.stage1Manifest, input.stage1.tree.manifest, 0o640);
+  for (const [app, tree] of input.trees) {
+    writeNew(files.appTreeId(app), tree.treeId, 0o640);
+    writeNew(files.appImageManifest(app), tree.manifest, 0o640);
+  }
+  const overlay = !input.noOverlay && overlaySupported(engine);
+  if (overlay) {
+    mkdirSync(files.stage1Rootfs, { recursive: true, mode: 0o755 });
+    writeNew(files.overlayPrepared, "", 0o640);
+  } else {
+    await copyTrees(engine, files, input);
+  }
+  writeNew(files.manifest, formatPodManifest(input.manifest), 0o640);
+}
+
+function overlaySupported(engine: Engine): boolean {
+  if (supportsOverlay(linux, engine.dataDir.root)) return true;
+  engine.emit({
+    kind: "notice",
+    source: "stage0",
+    text: `disabling overlay support: "${engine.dataDir.root}" lies on an overlay file system itself`,
+  });
+  return false;
+}
+
+async function copyTrees(engine: Engine, files: PodFiles, input: PrepareInput): Promise<void> {
+  const { copyTree } = await import("../render/mod.ts");
+  copyTree({ dataDir: engine.dataDir, host: linux, tree: input.stage1.tree, destination: files.stage1Rootfs });
+  for (const [app, tree] of input.trees) {
+    mkdirSync(dirname(files.appRootfs(app)), { recursive: true, mode: 0o755 });
+    copyTree({ dataDir: engine.dataDir, host: linux, tree, destination: files.appRootfs(app) });
+  }
+}
+
+/** A new file with its parents; never replaces one. */
+export function writeNew(path: string, content: string, mode: number): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+  writeFileSync(path, content, { mode, flag: "wx" });
+}
+
+/** For a pod that is to wait (`rkt prepare`): it must be whole after a power cut. */
+export function syncPod(pod: PreparedPod): void {
+  const fd = openSync(pod.dir, "r");
+  try {
+    fsyncSync(fd);
+    linux.syncfs(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
