@@ -5,10 +5,10 @@ import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import type { ImageReference, PreparedPod, RenderedTree } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
-import { lockFileWithBackoff } from "../host/lock.ts";
 import { linux } from "../host/mod.ts";
 import { resolvePorts } from "../network/mod.ts";
 import { createPod } from "../pod/mod.ts";
+import { takePrepareLock } from "../pod/prepare-lock.ts";
 import { checkRunnableLabels, type PodManifest, parseImageManifest, parsePodManifest } from "../spec/appc/mod.ts";
 import { findImageById } from "../store/mod.ts";
 import type { AppOptions } from "./app-options.ts";
@@ -50,7 +50,7 @@ export async function assemblePod(engine: Engine, input: AssembleInput): Promise
   const requested = await obtainAll(engine, input);
   const stage1 = await obtainStage1(engine, input.stage1, input.pullPolicy);
   // Shared while trees are chosen and named in the pod's directory; the collector of rendered trees takes it exclusively.
-  const lock = lockFileWithBackoff(linux, engine.dataDir.prepareLock, "shared");
+  const lock = await takePrepareLock(engine.dataDir, linux, "shared");
   try {
     const { manifest, trees } = await renderAll(engine, input, requested);
     resolvePorts(manifest);
