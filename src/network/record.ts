@@ -54,13 +54,18 @@ export function recordedNetns(podDir: string): string | undefined {
   return textOf(readIfThere(new PodFiles(podDir).netns)?.trim());
 }
 
-/** `file` is the name of the copy; the second call for a network replaces its state. */
+/** Called before a network's ADD. `file` is the name of the copy. */
 export function recordNetwork(podDir: string, file: string, conf: NetworkConf, state: NetworkState): void {
   const dir = new PodFiles(podDir).net;
   mkdirSync(dir, { recursive: true, mode: 0o755 });
   // The state first: a copy without a state would be torn down by guess.
-  writeWhole(join(dir, `${file}${STATE}`), JSON.stringify(state));
-  if (state.result === undefined) writeWhole(join(dir, file), conf.text);
+  recordState(podDir, file, state);
+  writeWhole(join(dir, file), conf.text);
+}
+
+/** Called after a network's ADD: the state with the result. */
+export function recordState(podDir: string, file: string, state: NetworkState): void {
+  writeWhole(join(new PodFiles(podDir).net, `${file}${STATE}`), JSON.stringify(state));
 }
 
 /** Marks that firewall rules may exist. */

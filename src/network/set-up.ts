@@ -12,7 +12,7 @@ import { createNetns, netnsPath } from "./netns.ts";
 import { type PlannedNetwork, planNetworks } from "./plan.ts";
 import { type Attachment, negotiateVersion, pluginDirs } from "./plugin.ts";
 import { forwardPorts } from "./port-forwarding.ts";
-import { recordNetns, recordNetwork, recordPorts, saveNetInfo } from "./record.ts";
+import { recordNetns, recordNetwork, recordPorts, recordState, saveNetInfo } from "./record.ts";
 import { type CniResult, parseResult } from "./result.ts";
 import { tearDownNetwork } from "./tear-down.ts";
 import type { NetworkContext, NetworkResult, SetUpNetwork } from "./types.ts";
@@ -76,7 +76,7 @@ async function attach(
   const state = { ifName, args, version, runtimeConfig };
   recordNetwork(podDir, file, conf, { ...state, result: undefined });
   const result = await addNetwork(conf, version, runtimeConfig, attachment);
-  recordNetwork(podDir, file, conf, { ...state, result });
+  recordState(podDir, file, { ...state, result });
   return parseResult(conf.name, ifName, result);
 }
 
