@@ -9,7 +9,7 @@ import { linux } from "../host/mod.ts";
 import { resolvePorts } from "../network/mod.ts";
 import { createPod } from "../pod/mod.ts";
 import { takePrepareLock } from "../pod/prepare-lock.ts";
-import { checkRunnableLabels, type PodManifest, parseImageManifest, parsePodManifest } from "../spec/appc/mod.ts";
+import { assertRunnable, type PodManifest, parseImageManifest, parsePodManifest } from "../spec/appc/mod.ts";
 import { findImageById } from "../store/mod.ts";
 import type { AppOptions } from "./app-options.ts";
 import { obtainImage, type PullPolicy } from "./obtain-image.ts";
@@ -98,14 +98,14 @@ async function renderAll(
         );
       }
       const tree = await renderStored(engine, stored);
-      checkRunnableLabels(parseImageManifest(tree.manifest));
+      assertRunnable(parseImageManifest(tree.manifest).labels);
       trees.set(app.name, tree);
     }
     return { manifest, trees };
   }
   const requested: RequestedApp[] = obtained.map(({ imageId, tree, options }) => {
     const imageManifest = parseImageManifest(tree.manifest);
-    checkRunnableLabels(imageManifest);
+    assertRunnable(imageManifest.labels);
     return { imageId, imageManifest, options };
   });
   const manifest = buildPodManifest(requested, input.content.pod);

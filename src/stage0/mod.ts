@@ -3,7 +3,13 @@
  * Takes image references and options, gives a prepared pod (`assemblePod`) or becomes the pod (`startPod`). Next: the stage1 entrypoint `run`.
  */
 
-export { type AssembledPod, type AssembleInput, assemblePod, type PodContent, type RequestedImage } from "./assemble-pod.ts";
+export {
+  type AssembledPod,
+  type AssembleInput,
+  assemblePod,
+  type PodContent,
+  type RequestedImage,
+} from "./assemble-pod.ts";
 export { callStage1, stage1Tree } from "./call-stage1.ts";
 export { obtainImage, type PullPolicy } from "./obtain-image.ts";
 export { syncPod } from "./prepare.ts";

@@ -15,7 +15,21 @@ import type {
   RuntimeApp,
   Volume,
 } from "../spec/appc/mod.ts";
-import { isAcName, parseAcName, sanitizeAcName } from "../spec/appc/mod.ts";
+import {
+  BLANK_APP,
+  capabilitiesIsolator,
+  cpuSharesIsolator,
+  ISOLATOR,
+  isAcName,
+  memoryLimit,
+  oomScoreAdjIsolator,
+  parseAcName,
+  replaceIsolators,
+  resourceIsolator,
+  type SeccompFilter,
+  sanitizeAcName,
+  seccompIsolator,
+} from "../spec/appc/mod.ts";
 import type { AppOptions } from "./app-options.ts";
 import { mergeEnvironment, type PodEnvironment } from "./environment.ts";
 
@@ -96,7 +110,7 @@ function buildApp(request: RequestedApp, environment: PodEnvironment): App {
       `error: image ${request.imageId} has no app section and --exec argument is not provided`,
     );
   }
-  const base: App = image.app ?? EMPTY_APP;
+  const base: App = image.app ?? BLANK_APP;
   return {
     ...base,
     exec: [...(options.exec === undefined ? base.exec : [options.exec]), ...options.args],
@@ -111,21 +125,6 @@ function buildApp(request: RequestedApp, environment: PodEnvironment): App {
   };
 }
 
-const EMPTY_APP: App = {
-  exec: [],
-  eventHandlers: [],
-  user: "0",
-  group: "0",
-  supplementaryGids: [],
-  workingDirectory: "",
-  environment: [],
-  mountPoints: [],
-  ports: [],
-  isolators: [],
-  userAnnotations: [],
-  userLabels: [],
-};
-
 function overlayByName(base: readonly NameValue[], over: readonly NameValue[]): NameValue[] {
   return [...new Map([...base, ...over].map((pair) => [pair.name, pair.value]))].map(([name, value]) => ({
     name,
@@ -133,39 +132,41 @@ function overlayByName(base: readonly NameValue[], over: readonly NameValue[]): 
   }));
 }
 
-const CAPS_RETAIN = "os/linux/capabilities-retain-set";
-const CAPS_REMOVE = "os/linux/capabilities-remove-set";
-const SECCOMP_RETAIN = "os/linux/seccomp-retain-set";
-const SECCOMP_REMOVE = "os/linux/seccomp-remove-set";
-
 /** The command line replaces the image's isolator of the same kind; capabilities and seccomp are replaced as a set. */
 function mergeIsolators(image: readonly Isolator[], options: AppOptions): Isolator[] {
   if (options.capsRetain !== undefined && options.capsRemove !== undefined) {
     throw new RktError("USAGE", "error: cannot use both --caps-retain and --caps-remove on the same image");
   }
-  const added: Isolator[] = [];
-  const replaced = new Set<string>();
-  const put = (name: string, value: Isolator["value"], ...others: string[]) => {
-    for (const other of [name, ...others]) replaced.add(other);
-    added.push({ name, value });
+  const { memory, cpu, cpuShares, oomScoreAdj, capsRetain, capsRemove, seccomp } = options;
+  let merged: Isolator[] = [...image];
+  const put = (isolator: Isolator, ...names: string[]) => {
+    merged = replaceIsolators(merged, [isolator.name, ...names], isolator);
   };
-  if (options.memory !== undefined) put("resource/memory", { limit: options.memory });
-  if (options.cpu !== undefined) put("resource/cpu", { limit: options.cpu });
-  if (options.cpuShares !== undefined) put("os/linux/cpu-shares", options.cpuShares);
-  if (options.oomScoreAdj !== undefined) put("os/linux/oom-score-adj", options.oomScoreAdj);
-  if (options.capsRetain !== undefined) put(CAPS_RETAIN, { set: [...options.capsRetain] }, CAPS_REMOVE);
-  if (options.capsRemove !== undefined) put(CAPS_REMOVE, { set: [...options.capsRemove] }, CAPS_RETAIN);
-  if (options.seccomp !== undefined) {
-    const filter = parseSeccomp(options.seccomp);
-    put(filter.mode === "retain" ? SECCOMP_RETAIN : SECCOMP_REMOVE, filter.value, SECCOMP_RETAIN, SECCOMP_REMOVE);
+  if (memory !== undefined) put(memoryIsolator(memory));
+  if (cpu !== undefined) put(resourceIsolator(ISOLATOR.cpu, cpu));
+  if (cpuShares !== undefined) put(cpuSharesIsolator(cpuShares));
+  if (oomScoreAdj !== undefined) put(oomScoreAdjIsolator(oomScoreAdj));
+  if (capsRetain !== undefined) put(capabilitiesIsolator("retain", capsRetain), ISOLATOR.capsRemove);
+  if (capsRemove !== undefined) put(capabilitiesIsolator("remove", capsRemove), ISOLATOR.capsRetain);
+  if (seccomp !== undefined)
+    put(seccompIsolator(parseSeccomp(seccomp)), ISOLATOR.seccompRetain, ISOLATOR.seccompRemove);
+  return merged;
+}
+
+/** Less than one page cannot hold a program; such a number is a unit forgotten. */
+function memoryIsolator(amount: string): Isolator {
+  const isolator = resourceIsolator(ISOLATOR.memory, amount);
+  const bytes = memoryLimit([isolator]) ?? 0;
+  if (bytes < 4096) {
+    throw new RktError("USAGE", `memory limit of ${bytes} bytes too low. Try a reasonable value, such as --memory=16M`);
   }
-  return [...image.filter((isolator) => !replaced.has(isolator.name)), ...added];
+  return isolator;
 }
 
 /** `mode=retain|remove,[errno=ENAME,]call[,call…]`. Throws USAGE. */
-export function parseSeccomp(text: string): { mode: "retain" | "remove"; value: { set: string[]; errno?: string } } {
+export function parseSeccomp(text: string): SeccompFilter {
   let mode: string | undefined;
-  let errno: string | undefined;
+  let errno = "";
   const set: string[] = [];
   for (const word of text.split(",")) {
     if (word.startsWith("mode=")) mode = word.slice("mode=".length);
@@ -180,7 +181,7 @@ export function parseSeccomp(text: string): { mode: "retain" | "remove"; value: 
   }
   if (set.length === 0)
     throw new RktError("USAGE", `Cannot use ${quoted(text)} for --seccomp: it names no system call`);
-  return { mode, value: errno === undefined ? { set } : { set, errno } };
+  return { mode, set, errno };
 }
 
 /** Two mounts at one path: the app's own wins over the pod's. */

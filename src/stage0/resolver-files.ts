@@ -1,8 +1,8 @@
 /** The pod's resolv.conf and hosts file: which mode the stage1 is told, and what stage0 writes into the stage1's root (reference: `--dns*`, `--hosts-entry`). */
 
 import { RktError } from "../core/errors.ts";
-import { ipVersion } from "../core/ip-address.ts";
 import { quoted } from "../core/text.ts";
+import { ipVersion } from "../spec/ip.ts";
 
 export interface DnsOptions {
   readonly servers: readonly string[];
