@@ -13,8 +13,9 @@ import { BLANK_APP } from "./appc/app.ts";
 import { blankImageManifest } from "./appc/image-manifest.ts";
 import { isEnvironmentName, isRfc3339 } from "./appc/lists.ts";
 import { sanitizeAcIdentifier, sanitizeAcName } from "./appc/names.ts";
-import { appcArch, appcOs, appcOsArch } from "./appc/os-arch.ts";
+import { appcArch, appcOs, appcOsArch, VALID_OS_ARCH } from "./appc/os-arch.ts";
 import type { App, ImageManifest, MountPoint, NameValue, Port } from "./appc/types.ts";
+import { jsonText } from "./json-text.ts";
 import type { ImageConfig, Platform, ProcessConfig } from "./oci/types.ts";
 
 /** Annotations by which clients (kubelets, Nomad) find the image's origin. */
@@ -81,7 +82,7 @@ function labelsOf(platform: Platform, version: string): Labels {
     : appcOsArch(platform.os, platform.architecture, platform.variant);
   const labels = [
     { name: "arch", value: known?.arch ?? "" },
-    { name: "os", value: known?.os ?? "" },
+    { name: "os", value: known?.os ?? (Object.hasOwn(VALID_OS_ARCH, platform.os) ? platform.os : "") },
     { name: "version", value: version },
   ];
   return labels.filter(({ value }) => value !== "");
@@ -108,7 +109,7 @@ function annotationsOf(image: OciImage): NameValue[] {
 }
 
 function wordsText(words: readonly string[]): string {
-  return words.length === 0 ? "" : JSON.stringify(words);
+  return words.length === 0 ? "" : jsonText(words);
 }
 
 function appOf(process: ProcessConfig): App {

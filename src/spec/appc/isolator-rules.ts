@@ -3,6 +3,7 @@
 import { RktError } from "../../core/errors.ts";
 import { quoted } from "../../core/text.ts";
 import { complaint, entries, field, flag, isPresent, items, optionalInteger, type Place, text } from "../document.ts";
+import type { JsonValue } from "../json-value.ts";
 import { readIdentifier } from "./lists.ts";
 import { parseQuantity, type Quantity } from "./quantity.ts";
 import type { Isolator } from "./types.ts";
@@ -65,11 +66,18 @@ function readIsolator(item: Place): Isolator {
   const name = readIdentifier(field(item, "name"));
   const value = field(item, "value");
   knownIsolator(name)?.check(value);
+  // What is kept as it came is written again later, by a function that calls itself for each level.
+  if (isDeeper(value.value, 32)) throw complaint(value, "is nested too deeply");
   return { name, value: value.value ?? null };
 }
 
 function isSeccomp(name: string): boolean {
   return name === ISOLATOR.seccompRetain || name === ISOLATOR.seccompRemove;
+}
+
+function isDeeper(value: JsonValue | undefined, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((item) => isDeeper(item, levels - 1));
 }
 
 interface Known {

@@ -75,7 +75,14 @@ export function readIdentifier(place: Place): string {
   return name;
 }
 
-/** A hash `sha512-HEX`, whole or cut (schema/types/hash.go). Hexadecimal digits only: the text becomes a file name. */
+/** An image id `sha512-HEX`, whole or cut (schema/types/hash.go). Hexadecimal digits only: the text becomes part of a file name. */
+export function readImageId(place: Place): string {
+  const hash = readHash(place);
+  if (!/^sha512-[0-9a-f]{1,128}$/.test(hash)) throw complaint(place, "badly formatted hash string");
+  return hash;
+}
+
+/** A hash by its form only, for a dependency's id, which rkt does not use (the specification's own example is "sha512-..."). */
 export function readHash(place: Place): string {
   const hash = text(place);
   const [type = "", value = "", ...rest] = hash.split("-");
@@ -83,7 +90,6 @@ export function readHash(place: Place): string {
   if (type === "") throw complaint(place, "unexpected empty hash type");
   if (type !== "sha512") throw complaint(place, `unrecognized hash type: ${quoted(type)}`);
   if (value === "") throw complaint(place, "unexpected empty hash value");
-  if (!/^[0-9a-f]{1,128}$/.test(value)) throw complaint(place, "badly formatted hash string");
   return hash;
 }
 

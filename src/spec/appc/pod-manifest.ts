@@ -20,8 +20,8 @@ import { readKind } from "./image-manifest.ts";
 import { readPodIsolators } from "./isolator-rules.ts";
 import {
   readAnnotations,
-  readHash,
   readIdentifier,
+  readImageId,
   readLabels,
   readName,
   readUserMap,
@@ -87,7 +87,7 @@ function readRuntimeImage(place: Place): RuntimeImage {
   const name = field(place, "name");
   return {
     name: isPresent(name) ? readIdentifier(name) : undefined,
-    id: readHash(field(place, "id")),
+    id: readImageId(field(place, "id")),
     labels: readLabels(field(place, "labels")),
   };
 }
