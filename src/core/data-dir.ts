@@ -68,6 +68,10 @@ export class DataDir {
   get refs(): string {
     return join(this.cas, "refs");
   }
+  /** `key`: SHA-256 of the name, 64 hex digits. */
+  ref(key: string): string {
+    return join(this.refs, `${key}.json`);
+  }
   get downloads(): string {
     return join(this.cas, "tmp");
   }
@@ -86,6 +90,9 @@ export class DataDir {
   /** Like `refs`, recorded by root. */
   get verifiedRefs(): string {
     return join(this.verified, "refs");
+  }
+  verifiedRef(key: string): string {
+    return join(this.verifiedRefs, `${key}.json`);
   }
   /** Rendered layers. `layerId` is `sha512-` or `sha256-` and hex: the chain id (OCI) or the image id (appc). */
   get layers(): string {

@@ -72,12 +72,23 @@ export interface AciDownload {
   readonly origin: string;
 }
 
+/** Where an OCI image came from, as its conversion to the appc vocabulary needs it (`OciImage` in src/spec/oci-to-appc.ts). */
+export interface OciSource {
+  /** host[:port]; undefined for a layout or archive. */
+  readonly registry: string | undefined;
+  readonly repository: string | undefined;
+  /** Tag or digest; "" when there is none. */
+  readonly reference: string;
+}
+
 export interface OciDownload {
   readonly format: "oci";
   readonly id: ImageId;
   readonly manifest: BlobRef;
   readonly config: BlobRef;
   readonly layers: readonly LayerRef[];
+  /** Without it, derived from the name: registries with a port and names in capitals are then shown changed. */
+  readonly source?: OciSource;
   /** The appc name that rkt's conversion gives it ("registry-1.docker.io/library/busybox"), and its labels (version, os, arch). */
   readonly name: string;
   readonly labels: Labels;
@@ -110,6 +121,7 @@ export interface StoredImage {
   /** OCI only. */
   readonly manifest: BlobRef | undefined;
   readonly config: BlobRef | undefined;
+  readonly source: OciSource | undefined;
   readonly origin: string;
   /** Nanoseconds since the epoch. */
   readonly importTime: bigint;

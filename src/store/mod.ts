@@ -1,0 +1,22 @@
+/**
+ * store: images on the disk (step 3).
+ * Takes a VerifiedImage, gives a StoredImage, and finds it again by id, name or reference. Next: src/render makes directories of it.
+ */
+
+export { missingBlobs, openBlob, readBlob } from "./blobs.ts";
+export { type Collected, type CollectOptions, collectImages } from "./collect-images.ts";
+export type { StoreOptions } from "./files.ts";
+export {
+  type FindOptions,
+  findImage,
+  findImageById,
+  findImageByName,
+  noSuchImage,
+  referenceName,
+} from "./find-image.ts";
+export { imageManifestText } from "./image-manifest-text.ts";
+export { initDataDir } from "./init-data-dir.ts";
+export { listImages, touchImage } from "./list-images.ts";
+export { type PutOptions, putImage } from "./put-image.ts";
+export { type Removal, removeImage } from "./remove-image.ts";
+export { storedDownload } from "./stored-download.ts";
