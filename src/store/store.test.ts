@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { DataDir } from "../core/data-dir.ts";
-import { formatDigest, imageIdFromSha512 } from "../core/digest.ts";
+import { formatDigest, imageIdFromSha512, parseImageId } from "../core/digest.ts";
 import type { AciDownload, BlobRef, ImageReference, OciDownload, Verification } from "../core/spine.ts";
 import { linux } from "../host/mod.ts";
 import {
@@ -113,11 +113,9 @@ describe("putImage and look-up by id", () => {
     expect(() => findImageById(dataDir, "sha256-aa")).toThrow("wrong key prefix");
     expect(() => findImageById(dataDir, "sha512-a")).toThrow("image ID too short");
     expect(findImageById(dataDir, `sha512-${"0".repeat(64)}`)).toBeUndefined();
-    const ids = Array.from({ length: 300 }, (_, index) => aci(`image ${index}`)).map(
-      (download) => putImage(dataDir, { download, verification: SIGNED }, []).id,
-    );
-    const twice = ids.find((id) => ids.filter((other) => other.startsWith(id.slice(0, 9))).length > 1);
-    expect(() => findImageById(dataDir, twice?.slice(0, 9) ?? "")).toThrow(/ambiguous image ID: "sha512-..?"/);
+    for (const digit of ["0", "1"])
+      writeFileSync(dataDir.imageRecord(parseImageId(`sha512-ab${digit.repeat(62)}`)), "");
+    expect(() => findImageById(dataDir, "sha512-ab")).toThrow('ambiguous image ID: "sha512-ab"');
   });
 
   test("refuses to record an image without its blobs, and leaves nothing that can be found", () => {
