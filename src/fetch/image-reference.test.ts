@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { RktError } from "../core/errors.ts";
-import { hostAppcArch } from "./appc-name.ts";
+import { appcArch } from "../spec/appc/os-arch.ts";
 import { formatImageReference, imageReferenceKey, parseImageReference } from "./image-reference.ts";
 
 let cwd = "";
@@ -15,7 +15,7 @@ afterAll(() => rmSync(cwd, { recursive: true }));
 
 const defaults = [
   { name: "os", value: "linux" },
-  { name: "arch", value: hostAppcArch() },
+  { name: "arch", value: appcArch() },
 ];
 
 describe("parseImageReference", () => {

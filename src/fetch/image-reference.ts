@@ -10,7 +10,8 @@ import { isAbsolute, resolve } from "node:path";
 import { RktError } from "../core/errors.ts";
 import type { ImageReference } from "../core/spine.ts";
 import { quoted, redactUrl } from "../core/text.ts";
-import { formatAppcName, parseAppcName } from "./appc-name.ts";
+import { formatAppString, parseAppString } from "../spec/appc/app-string.ts";
+import { appcArch, appcOs, withHostLabels } from "../spec/appc/os-arch.ts";
 import { parseDockerReference } from "./docker-reference.ts";
 
 const HASH = /^(sha512-[0-9a-f]{2,128}|sha256:[0-9a-f]{2,64}|sha512:[0-9a-f]{2,128})$/;
@@ -53,7 +54,7 @@ export function formatImageReference(reference: ImageReference): string {
     case "docker":
       return reference.text;
     case "appc":
-      return formatAppcName(reference);
+      return formatAppString({ name: reference.name, labels: reference.labels.filter(isNoDefault) });
     case "aci-file":
       return reference.path;
     case "aci-url":
@@ -84,9 +85,19 @@ export function imageReferenceKey(reference: ImageReference): string {
 /** Rule 2 of rkt: what has no scheme, or an unknown one, is a file or the name of an App Container image. */
 function pathOrName(text: string, cwd: string): ImageReference {
   if (isAbsolute(text) || isRegularFile(resolve(cwd, text))) return { kind: "aci-file", path: resolve(cwd, text) };
-  if (text.includes(":")) return parseAppcName(text);
+  if (text.includes(":")) return appcName(text);
   if (text.includes("./") || text.endsWith(".aci")) return { kind: "aci-file", path: resolve(cwd, text) };
-  return parseAppcName(text);
+  return appcName(text);
+}
+
+/** `os` and `arch` default to this machine's, as in rkt. */
+function appcName(text: string): ImageReference {
+  const { name, labels } = parseAppString(text);
+  return { kind: "appc", name, labels: withHostLabels(labels) };
+}
+
+function isNoDefault(label: { name: string; value: string }): boolean {
+  return !(label.name === "os" && label.value === appcOs()) && !(label.name === "arch" && label.value === appcArch());
 }
 
 function isRegularFile(path: string): boolean {

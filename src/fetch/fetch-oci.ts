@@ -1,0 +1,151 @@
+/** Brings an OCI (or Docker schema 2) image into the store: index → manifest → configuration and layers, each checked before it is believed. */
+
+import { closeSync } from "node:fs";
+import { type Digest, formatDigest, imageIdFromSha512 } from "../core/digest.ts";
+import { RktError } from "../core/errors.ts";
+import type { LayerRef, OciDownload } from "../core/spine.ts";
+import { quoted } from "../core/text.ts";
+import { sanitizeAcIdentifier } from "../spec/appc/names.ts";
+import { appcOsArch } from "../spec/appc/os-arch.ts";
+import {
+  type Descriptor,
+  documentKind,
+  type ImageConfig,
+  isConfigMediaType,
+  isLayerMediaType,
+  type Manifest,
+  parseConfig,
+  parseIndex,
+  parseManifest,
+  selectPlatform,
+  type WantedPlatform,
+} from "../spec/oci/mod.ts";
+import { receiveBlob } from "./blob-transfer.ts";
+import { blobSize, openBlob, readPieces, storeBytes } from "./cas.ts";
+import { type ImageSource, ociLabels, type RootDocument } from "./image-source.ts";
+import { inParallel, type Job } from "./job.ts";
+import { digestOfBytes, requireDigest } from "./layer-check.ts";
+import { LARGEST_DOCUMENT } from "./registry.ts";
+
+/** overlayfs takes 500 lower directories. */
+const MOST_LAYERS = 500;
+/** An index may lead to an index; honest images do so once. */
+const DEEPEST_INDEX = 3;
+/** Enough to fill a line; registries count connections. */
+const PARALLEL_LAYERS = 4;
+
+interface CheckedManifest {
+  readonly bytes: Buffer;
+  readonly digest: Digest;
+  readonly manifest: Manifest;
+}
+
+/**
+ * Fetches the image that `source` names, for `platform` where there is a choice. `origin` is noted in the result.
+ * Throws NOT_FOUND, UNSUPPORTED, INVALID_INPUT, DIGEST_MISMATCH, MALICIOUS, AUTHENTICATION, TransferError.
+ */
+export async function fetchOci(job: Job, source: ImageSource, platform: WantedPlatform, origin: string): Promise<OciDownload> {
+  const { bytes, digest, manifest } = await resolveManifest(job, source, platform);
+  assertImage(manifest);
+  const config = await fetchConfig(job, source, manifest.config);
+  const layers = pairLayers(manifest, config);
+  await inParallel(job, layers, PARALLEL_LAYERS, (inner, layer) =>
+    receiveBlob(inner, layer.ref, source.layer(layer.descriptor)),
+  );
+  // Last: a manifest in the store names blobs that are there.
+  await storeBytes(job.cas, digest, bytes);
+  const { os, architecture, variant } = config.platform;
+  return {
+    format: "oci",
+    id: imageIdFromSha512(digestOfBytes("sha512", bytes).hex),
+    manifest: { digest, size: bytes.length, mediaType: manifest.mediaType },
+    config: { digest: manifest.config.digest, size: manifest.config.size, mediaType: manifest.config.mediaType },
+    layers: layers.map((layer) => layer.ref),
+    name: sanitizeAcIdentifier(source.name),
+    labels: ociLabels(source.version, appcOsArch(os, architecture, variant ?? "")),
+    origin,
+  };
+}
+
+async function resolveManifest(job: Job, source: ImageSource, platform: WantedPlatform): Promise<CheckedManifest> {
+  let document: RootDocument = await source.root(job);
+  for (let depth = 0; depth < DEEPEST_INDEX; depth += 1) {
+    const digest = digestOfBytes(document.expected?.algorithm ?? "sha256", document.bytes);
+    if (document.expected !== undefined) requireDigest("the image's manifest", digest, document.expected);
+    const json = document.bytes.toString("utf8");
+    const mediaType = specificType(document.mediaType);
+    if (documentKind(json) === "manifest") return { bytes: document.bytes, digest, manifest: parseManifest(json, mediaType) };
+    const chosen = selectPlatform(parseIndex(json, mediaType), platform);
+    document = { bytes: await fetchDocument(job, source, chosen), mediaType: chosen.mediaType, expected: chosen.digest };
+  }
+  throw new RktError("INVALID_INPUT", `Cannot use the image: its index leads to an index ${DEEPEST_INDEX} times`);
+}
+
+/** Simple servers send every document as plain JSON: then the document itself says what it is. */
+function specificType(mediaType: string | undefined): string | undefined {
+  return mediaType === "application/json" || mediaType === "text/plain" || mediaType === "application/octet-stream" ? undefined : mediaType;
+}
+
+/** A document by descriptor, with its size and digest checked. */
+async function fetchDocument(job: Job, source: ImageSource, descriptor: Descriptor): Promise<Buffer> {
+  if (descriptor.size > LARGEST_DOCUMENT) {
+    throw new RktError(
+      "INVALID_INPUT",
+      `Cannot use ${formatDigest(descriptor.digest)}: it has ${descriptor.size} bytes, expected at most ${LARGEST_DOCUMENT}`,
+    );
+  }
+  const bytes = storedDocument(job, descriptor) ?? (await source.document(job, descriptor));
+  const what = `the document ${formatDigest(descriptor.digest)}`;
+  if (bytes.length !== descriptor.size) {
+    throw new RktError("DIGEST_MISMATCH", `Cannot use ${what}: it has ${bytes.length} bytes, expected ${descriptor.size}`);
+  }
+  requireDigest(what, digestOfBytes(descriptor.digest.algorithm, bytes), descriptor.digest);
+  return bytes;
+}
+
+function storedDocument(job: Job, descriptor: Descriptor): Buffer | undefined {
+  if (blobSize(job.cas, descriptor.digest) !== descriptor.size) return undefined;
+  const fd = openBlob(job.cas, descriptor.digest);
+  try {
+    const bytes = Buffer.concat([...readPieces(fd, 0, descriptor.size)].map((piece) => Buffer.from(piece)));
+    const seen = digestOfBytes(descriptor.digest.algorithm, bytes);
+    return seen.hex === descriptor.digest.hex ? bytes : undefined;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function assertImage(manifest: Manifest): void {
+  if (!isConfigMediaType(manifest.config.mediaType)) {
+    const type = manifest.artifactType ?? manifest.config.mediaType;
+    throw new RktError("UNSUPPORTED", `Cannot use the image: it is an artifact of type ${quoted(type)}, expected an image that can run`);
+  }
+  if (manifest.layers.length > MOST_LAYERS) {
+    throw new RktError("UNSUPPORTED", `Cannot use the image: it has ${manifest.layers.length} layers, expected at most ${MOST_LAYERS}`);
+  }
+  for (const layer of manifest.layers) {
+    if (!isLayerMediaType(layer.mediaType)) {
+      throw new RktError("UNSUPPORTED", `Cannot use the image: a layer has the media type ${quoted(layer.mediaType)}`);
+    }
+  }
+}
+
+async function fetchConfig(job: Job, source: ImageSource, descriptor: Descriptor): Promise<ImageConfig> {
+  const bytes = await fetchDocument(job, source, descriptor);
+  const config = parseConfig(bytes.toString("utf8"));
+  await storeBytes(job.cas, descriptor.digest, bytes);
+  return config;
+}
+
+function pairLayers(manifest: Manifest, config: ImageConfig): { descriptor: Descriptor; ref: LayerRef }[] {
+  if (config.diffIds.length !== manifest.layers.length) {
+    throw new RktError(
+      "INVALID_INPUT",
+      `Cannot use the image: its manifest has ${manifest.layers.length} layers, its configuration ${config.diffIds.length}`,
+    );
+  }
+  return manifest.layers.map((descriptor, at) => {
+    const { digest, size, mediaType } = descriptor;
+    return { descriptor, ref: { digest, size, mediaType, diffId: config.diffIds[at] ?? digest } };
+  });
+}

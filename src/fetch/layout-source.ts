@@ -1,0 +1,89 @@
+/** An OCI image layout (image-layout.md), a directory or a tar file of one, as an {@link ImageSource}. */
+
+import { basename } from "node:path";
+import { formatDigest } from "../core/digest.ts";
+import { RktError } from "../core/errors.ts";
+import type { ImageReference } from "../core/spine.ts";
+import { quoted } from "../core/text.ts";
+import {
+  checkLayoutFile,
+  type Descriptor,
+  type Index,
+  isIndexMediaType,
+  isManifestMediaType,
+  parseIndex,
+  selectPlatform,
+  type WantedPlatform,
+} from "../spec/oci/mod.ts";
+import type { ImageFiles } from "./image-files.ts";
+import type { ImageSource } from "./image-source.ts";
+import { debug } from "./job.ts";
+import { LARGEST_DOCUMENT } from "./registry.ts";
+
+type LayoutReference = Extract<ImageReference, { path: string; name: string | undefined }>;
+
+/** Throws NOT_FOUND, AMBIGUOUS or INVALID_INPUT when the layout does not hold the image that `reference` names. */
+export function layoutSource(reference: LayoutReference, files: ImageFiles, platform: WantedPlatform): ImageSource {
+  checkLayoutFile(files.read("oci-layout", LARGEST_DOCUMENT).toString("utf8"));
+  const index = parseIndex(files.read("index.json", LARGEST_DOCUMENT).toString("utf8"));
+  const chosen = choose(index, reference, platform);
+  const { name, version } = nameOf(chosen, reference);
+  const read = (descriptor: Descriptor) => files.read(blobName(descriptor), LARGEST_DOCUMENT);
+  return {
+    name,
+    version,
+    async root(job) {
+      debug(job, `using image from file ${reference.path}`);
+      return { bytes: read(chosen), mediaType: chosen.mediaType, expected: chosen.digest };
+    },
+    document: async (_job, descriptor) => read(descriptor),
+    layer: (descriptor) => (offset) => files.content(blobName(descriptor), offset),
+    close: files.close,
+  };
+}
+
+/** The name is made of a parsed digest, never of what a document says. */
+function blobName(descriptor: Descriptor): string {
+  return `blobs/${descriptor.digest.algorithm}/${descriptor.digest.hex}`;
+}
+
+function choose(index: Index, reference: LayoutReference, platform: WantedPlatform): Descriptor {
+  const images = index.manifests.filter((one) => isManifestMediaType(one.mediaType) || isIndexMediaType(one.mediaType));
+  const named = images.filter((one) => reference.name === undefined || isNamed(one, reference.name));
+  const [first, second] = named;
+  if (first !== undefined && (second === undefined || named.every((one) => formatDigest(one.digest) === formatDigest(first.digest)))) {
+    return first;
+  }
+  const where = quoted(reference.path);
+  const tags = [...new Set(images.map(refName).filter((tag) => tag !== undefined))];
+  const hint = tags.length === 0 ? {} : { hint: `it holds: ${tags.slice(0, 32).map((tag) => quoted(tag, 80)).join(", ")}` };
+  if (first === undefined) {
+    const what = reference.name === undefined ? "an image" : `an image named ${quoted(reference.name)}`;
+    throw new RktError("NOT_FOUND", `Cannot find ${what} in the layout ${where}`, hint);
+  }
+  // One name with an image for each platform, without an index of its own.
+  const tagsOfNamed = new Set(named.map(refName));
+  if (tagsOfNamed.size === 1 && named.every((one) => one.platform !== undefined)) return selectPlatform({ ...index, manifests: named }, platform);
+  throw new RktError("AMBIGUOUS", `Cannot choose an image of the layout ${where}: it holds ${named.length}`, hint);
+}
+
+/** image-layout.md, "index.json file": the reference name is an annotation. containerd adds the full name. */
+function isNamed(descriptor: Descriptor, name: string): boolean {
+  return refName(descriptor) === name || annotation(descriptor, "io.containerd.image.name") === name || formatDigest(descriptor.digest) === name;
+}
+
+function refName(descriptor: Descriptor): string | undefined {
+  return annotation(descriptor, "org.opencontainers.image.ref.name");
+}
+
+function annotation(descriptor: Descriptor, key: string): string | undefined {
+  return descriptor.annotations.find((one) => one.name === key)?.value;
+}
+
+/** A layout knows tags; its image is called like the file, unless a full name is noted. */
+function nameOf(chosen: Descriptor, reference: LayoutReference): { name: string; version: string | undefined } {
+  const full = annotation(chosen, "io.containerd.image.name") ?? refName(chosen) ?? "";
+  const match = /^([^:]*\/[^:]*(?::\d+\/[^:]*)?):([^:/]+)$/.exec(full) ?? /^([^/]+(?::\d+)?\/.+):([^:/]+)$/.exec(full);
+  if (match !== null) return { name: match[1] ?? "", version: match[2] };
+  return { name: basename(reference.path).replace(/\.tar$/, ""), version: full === "" ? "latest" : full };
+}

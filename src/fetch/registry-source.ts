@@ -1,0 +1,69 @@
+/** An image in a v2 registry as an {@link ImageSource}. */
+
+import { formatDigest, sameDigest } from "../core/digest.ts";
+import { RktError } from "../core/errors.ts";
+import { quoted } from "../core/text.ts";
+import { type Descriptor, isForeignLayerMediaType } from "../spec/oci/mod.ts";
+import type { DockerReference } from "./docker-reference.ts";
+import { httpGet } from "./http.ts";
+import type { ImageSource } from "./image-source.ts";
+import { debug, type Job, retryOptions } from "./job.ts";
+import { contentFrom, LARGEST_DOCUMENT, openRegistry } from "./registry.ts";
+import type { RegistryCredentials } from "./registry-login.ts";
+import { withRetries } from "./transfer-error.ts";
+
+export function registrySource(job: Job, reference: DockerReference, credentials: RegistryCredentials): ImageSource {
+  const registry = openRegistry(job, reference, credentials);
+  const version = reference.digest === undefined ? (reference.tag ?? "latest") : formatDigest(reference.digest);
+  return {
+    name: `${reference.registry}/${reference.repository}`,
+    version: reference.tag ?? version,
+    async root(inner) {
+      debug(inner, `fetching image from ${reference.text}`);
+      const document = await registry.manifest(inner, version);
+      if (reference.digest !== undefined && document.claimed !== undefined && !sameDigest(document.claimed, reference.digest)) {
+        throw new RktError(
+          "DIGEST_MISMATCH",
+          `Cannot fetch ${quoted(reference.text)}: the registry answered with ${formatDigest(document.claimed)}`,
+        );
+      }
+      return { bytes: document.bytes, mediaType: document.mediaType, expected: reference.digest ?? document.claimed };
+    },
+    async document(inner, descriptor) {
+      if (isDocument(descriptor)) return (await registry.manifest(inner, formatDigest(descriptor.digest))).bytes;
+      return withRetries(retryOptions(inner), () => collect(registry.blob(descriptor.digest, 0, inner.signal), descriptor));
+    },
+    layer: (descriptor) =>
+      isForeignLayerMediaType(descriptor.mediaType) && descriptor.urls.length > 0
+        ? (offset, signal) => foreignLayer(job, descriptor, offset, signal)
+        : (offset, signal) => registry.blob(descriptor.digest, offset, signal),
+    close: () => {},
+  };
+}
+
+/** Manifests and indexes have an address of their own in a registry; configurations are blobs. */
+function isDocument(descriptor: Descriptor): boolean {
+  return /\.(?:index|manifest)\.|manifest\.list\./.test(descriptor.mediaType);
+}
+
+async function collect(content: AsyncIterable<Uint8Array>, descriptor: Descriptor): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of content) {
+    size += chunk.length;
+    if (size > Math.min(descriptor.size, LARGEST_DOCUMENT)) break; // Too long: its digest will be wrong.
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** A layer that the registry does not hold. Whoever wrote the manifest chose these URLs: they get no credentials (CVE-2020-15157). */
+async function* foreignLayer(job: Job, descriptor: Descriptor, offset: number, signal: AbortSignal | undefined) {
+  const url = descriptor.urls.find((text) => URL.canParse(text) && new URL(text).protocol === "https:");
+  if (url === undefined) {
+    throw new RktError("UNSUPPORTED", `Cannot fetch layer ${formatDigest(descriptor.digest)}: it names no https URL`);
+  }
+  yield* contentFrom(offset, `layer ${formatDigest(descriptor.digest)}`, (headers) =>
+    httpGet(job.http, { url: new URL(url), headers, signal }),
+  );
+}

@@ -1,0 +1,121 @@
+/**
+ * Names, sizes and places of the entries of a tar archive, and nothing else: enough to find `manifest` in an ACI and the blobs in an image archive. (The
+ * reader that unpacks is another, in src/render, and runs in another process.) ustar, base-256 sizes, GNU long names, pax path, linkpath and size.
+ */
+
+import { RktError } from "../core/errors.ts";
+
+export const TAR_BLOCK = 512;
+
+export interface TarEntry {
+  /** Without leading "./" and slashes. */
+  readonly name: string;
+  readonly kind: "file" | "link" | "other";
+  /** Bytes of content that follow the header, without padding. */
+  readonly size: number;
+  /** Target of a symbolic or hard link. */
+  readonly link: string;
+}
+
+/** What a header block is: the end, an entry, or a header about the next entry whose `size` bytes must be given to {@link TarHeaders.extension}. */
+export type TarHeader = { readonly type: "end" } | { readonly type: "entry"; readonly entry: TarEntry } | { readonly type: "extension"; readonly size: number };
+
+export interface TarHeaders {
+  /** Takes a header block. Throws INVALID_INPUT when it is none. */
+  header(block: Uint8Array): TarHeader;
+  /** Takes the content of the extension header just seen. */
+  extension(content: Uint8Array): void;
+}
+
+/** Long names and pax records are at most this long; honest ones are far below. */
+const LONGEST_EXTENSION = 1024 * 1024;
+
+export function tarHeaders(): TarHeaders {
+  let overrides: { path?: string; linkpath?: string; size?: number } = {};
+  let extensionType = "";
+  return {
+    header(block) {
+      if (block.every((byte) => byte === 0)) return { type: "end" };
+      assertChecksum(block);
+      const type = String.fromCharCode(block[156] ?? 0);
+      const ownSize = number(block.subarray(124, 136));
+      if ("xgLK".includes(type)) {
+        if (ownSize > LONGEST_EXTENSION) throw malformed("an extended header is too long");
+        extensionType = type;
+        return { type: "extension", size: ownSize };
+      }
+      const size = overrides.size ?? ownSize;
+      const prefix = ustarPrefix(block);
+      const name = overrides.path ?? (prefix === "" ? "" : `${prefix}/`) + text(block.subarray(0, 100));
+      const link = overrides.linkpath ?? text(block.subarray(157, 257));
+      overrides = {};
+      const kind = type === "\0" || type === "0" || type === "7" ? "file" : type === "1" || type === "2" ? "link" : "other";
+      // Links, directories and devices have no content, whatever their size field says (POSIX pax, "size").
+      return { type: "entry", entry: { name: plainName(name), kind, size: kind === "link" || "3456".includes(type) ? 0 : size, link } };
+    },
+    extension(content) {
+      if (extensionType === "L") overrides.path = text(content);
+      if (extensionType === "K") overrides.linkpath = text(content);
+      if (extensionType === "x") overrides = { ...overrides, ...paxRecords(content) };
+    },
+  };
+}
+
+/** Bytes of `size` bytes of content with the padding behind them. */
+export function padded(size: number): number {
+  return Math.ceil(size / TAR_BLOCK) * TAR_BLOCK;
+}
+
+function plainName(name: string): string {
+  return name.replace(/^(?:\.?\/)+/, "");
+}
+
+function ustarPrefix(block: Uint8Array): string {
+  // GNU tar's own format keeps times where ustar keeps the prefix.
+  return text(block.subarray(257, 263)) === "ustar" ? text(block.subarray(345, 500)) : "";
+}
+
+function text(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString("utf8");
+}
+
+function number(field: Uint8Array): number {
+  let value = 0;
+  if (((field[0] ?? 0) & 0x80) !== 0) {
+    for (const [at, byte] of field.entries()) value = value * 256 + (at === 0 ? byte & 0x7f : byte);
+  } else {
+    const digits = text(field).trim();
+    if (!/^[0-7]*$/.test(digits)) throw malformed("a size is no number");
+    value = Number.parseInt(digits || "0", 8);
+  }
+  if (!Number.isSafeInteger(value)) throw malformed("a size is too large");
+  return value;
+}
+
+function assertChecksum(block: Uint8Array): void {
+  const sum = block.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0);
+  if (block.length !== TAR_BLOCK || sum !== number(block.subarray(148, 156))) throw malformed("a header's checksum is wrong");
+}
+
+/** "LENGTH KEY=VALUE\n" (POSIX pax). */
+function paxRecords(content: Uint8Array): { path?: string; linkpath?: string; size?: number } {
+  const records: { path?: string; linkpath?: string; size?: number } = {};
+  const bytes = Buffer.from(content);
+  for (let at = 0; at < bytes.length && bytes[at] !== 0; ) {
+    const space = bytes.indexOf(0x20, at);
+    const length = Number(bytes.toString("latin1", at, space < 0 ? at : space));
+    if (!Number.isInteger(length) || length < 3 || at + length > bytes.length) throw malformed("a pax record is damaged");
+    const record = bytes.toString("utf8", space + 1, at + length - 1);
+    const equals = record.indexOf("=");
+    const key = record.slice(0, equals);
+    if (key === "path" || key === "linkpath") records[key] = record.slice(equals + 1);
+    if (key === "size" && /^\d{1,15}$/.test(record.slice(equals + 1))) records.size = Number(record.slice(equals + 1));
+    at += length;
+  }
+  return records;
+}
+
+function malformed(how: string): RktError {
+  return new RktError("INVALID_INPUT", `Cannot read the archive as a tar file: ${how}`);
+}
