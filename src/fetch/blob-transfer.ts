@@ -32,7 +32,10 @@ export interface WantedBlob {
 }
 
 /** The content from `offset` on; may be asked for several times. */
-export type BlobContent = (offset: number, signal: AbortSignal | undefined) => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+export type BlobContent = (
+  offset: number,
+  signal: AbortSignal | undefined,
+) => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /**
  * Puts `wanted` into the store, unless it is there. An interrupted transfer goes on where it stopped, in this process or a later one. Of several
@@ -69,7 +72,10 @@ async function isStored(job: Job, wanted: WantedBlob): Promise<boolean> {
   }
   const seen = await check.finish();
   if (formatDigest(seen.digest) !== formatDigest(wanted.digest)) {
-    job.emit({ kind: "warning", text: `layer ${wanted.digest.hex.slice(0, 12)} in the store is damaged; fetching it again` });
+    job.emit({
+      kind: "warning",
+      text: `layer ${wanted.digest.hex.slice(0, 12)} in the store is damaged; fetching it again`,
+    });
     removeBlob(job.cas, wanted.digest);
     return false;
   }
@@ -107,7 +113,8 @@ async function transferAnew(job: Job, wanted: WantedBlob, content: BlobContent, 
 
 /** A partial download is kept for a later run, unless it is known to be wrong or fills the disk. */
 function giveUp(part: PartFile, error: unknown): void {
-  const wrong = error instanceof RktError && ["DIGEST_MISMATCH", "INVALID_INPUT", "UNSUPPORTED", "MALICIOUS"].includes(error.code);
+  const wrong =
+    error instanceof RktError && ["DIGEST_MISMATCH", "INVALID_INPUT", "UNSUPPORTED", "MALICIOUS"].includes(error.code);
   if (wrong || isFullDisk(error) || partSize(part) === 0) discardPart(part);
   else keepPart(part);
 }
@@ -147,7 +154,10 @@ function nameOf(wanted: WantedBlob): string {
 }
 
 function wrongSize(wanted: WantedBlob): RktError {
-  return new RktError("DIGEST_MISMATCH", `Cannot use ${nameOf(wanted)}: it is longer than the stated ${wanted.size} bytes`);
+  return new RktError(
+    "DIGEST_MISMATCH",
+    `Cannot use ${nameOf(wanted)}: it is longer than the stated ${wanted.size} bytes`,
+  );
 }
 
 function brokenOff(wanted: WantedBlob, offset: number): TransferError {

@@ -1,10 +1,23 @@
 /**
- * The worker's view of the store: blobs by digest below a directory that was handed over as a descriptor. A blob appears by rename, complete and checked,
- * or not at all. While it comes in it is a part file under `tmp`, locked by whoever fills it: other fetches of the same content wait for the lock, find the
+ * The worker's view of the store: blobs by digest, and unfinished downloads, in two directories that are handed over as descriptors. A blob appears by rename,
+ * complete and checked, or not at all. While it comes in it is a part file, locked by whoever fills it: other fetches of the same content wait for the lock, find the
  * blob, and an interrupted download goes on where it stopped.
  */
 
-import { chmodSync, closeSync, fstatSync, fsync, ftruncateSync, lstatSync, mkdirSync, openSync, readSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  fstatSync,
+  fsync,
+  ftruncateSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { DataDir } from "../core/data-dir.ts";
@@ -18,8 +31,10 @@ const FILE_MODE = 0o660;
 const DIR_MODE = 0o2770;
 
 export interface Cas {
-  /** The path of the `cas` directory itself ("/proc/self/fd/3" in the worker). */
-  readonly root: string;
+  /** Path of the directory of blobs ("/proc/self/fd/3" in the worker, which cannot walk to it and needs nothing else of the store). */
+  readonly blobs: string;
+  /** Path of the directory of unfinished downloads. */
+  readonly downloads: string;
 }
 
 /** A file that content is written to before it has a name in the store. */
@@ -30,7 +45,7 @@ export interface PartFile {
 
 /** Path of a blob. Layout and names are those of DataDir; only the root differs. */
 export function blobPath(cas: Cas, digest: Digest): string {
-  return inCas(cas, LAYOUT.blob(digest));
+  return cas.blobs + LAYOUT.blob(digest).slice(LAYOUT.blobs.length);
 }
 
 /** Size of the blob, or undefined when the store has none: a symbolic link or a directory in its place counts as none. */
@@ -181,18 +196,13 @@ function openForStore(path: string, flags: number): number {
 }
 
 function partPath(cas: Cas, name: string): string {
-  makeDirectories(cas, inCas(cas, LAYOUT.downloads));
-  return join(inCas(cas, LAYOUT.downloads), name);
+  return join(cas.downloads, name);
 }
 
 const LAYOUT = new DataDir("/");
 
-function inCas(cas: Cas, path: string): string {
-  return cas.root + path.slice(LAYOUT.cas.length);
-}
-
 function makeDirectories(cas: Cas, directory: string): void {
-  if (directory === cas.root || lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  if (directory === cas.blobs || lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return;
   makeDirectories(cas, dirname(directory));
   try {
     mkdirSync(directory);

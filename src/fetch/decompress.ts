@@ -23,11 +23,19 @@ export const MAGIC_LENGTH = 6;
 
 /** The compression of a stream by its first bytes. Media types and file names lie; content does not. */
 export function detectCompression(start: Uint8Array): Compression {
-  const startsWith = (...bytes: number[]) => start.length >= bytes.length && bytes.every((byte, at) => start[at] === byte);
+  const startsWith = (...bytes: number[]) =>
+    start.length >= bytes.length && bytes.every((byte, at) => start[at] === byte);
   if (startsWith(0x1f, 0x8b)) return "gzip";
   if (startsWith(0x28, 0xb5, 0x2f, 0xfd)) return "zstd";
   // A skippable frame may come first (zstd:chunked, pzstd).
-  if (start.length >= 4 && ((start[0] ?? 0) & 0xf0) === 0x50 && start[1] === 0x2a && start[2] === 0x4d && start[3] === 0x18) return "zstd";
+  if (
+    start.length >= 4 &&
+    ((start[0] ?? 0) & 0xf0) === 0x50 &&
+    start[1] === 0x2a &&
+    start[2] === 0x4d &&
+    start[3] === 0x18
+  )
+    return "zstd";
   if (startsWith(0x42, 0x5a, 0x68)) return "bzip2";
   if (startsWith(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00)) return "xz";
   return "none";
@@ -115,7 +123,8 @@ function throughStream(name: string, stream: Transform | Duplex, onData: (chunk:
 /** Old ACIs come as bzip2 and xz: the host's programs read them, as user of this worker. */
 function throughProgram(name: "bzip2" | "xz", onData: (chunk: Uint8Array) => void): Decompressor {
   // --memlimit: an xz stream chooses the decoder's memory (up to 4 GiB) by itself.
-  const args = name === "xz" ? ["--decompress", "--stdout", "--memlimit-decompress=100MiB"] : ["--decompress", "--stdout"];
+  const args =
+    name === "xz" ? ["--decompress", "--stdout", "--memlimit-decompress=100MiB"] : ["--decompress", "--stdout"];
   const child = spawn(name, args, { stdio: ["pipe", "pipe", "ignore"] });
   const result = Promise.withResolvers<void>();
   result.promise.catch(() => {});

@@ -6,7 +6,7 @@
 import { basename } from "node:path";
 import { type Digest, formatDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
-import type { ImageReference } from "../core/spine.ts";
+import type { ImageReference, OciSource } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import { field, items, optionalText, type Place, text } from "../spec/document.ts";
 import type { JsonValue } from "../spec/json-value.ts";
@@ -57,16 +57,15 @@ export async function dockerArchiveSource(reference: ArchiveReference, files: Im
       layers,
     }),
   );
-  const { name, version } = nameOf(image, reference);
   return {
-    name,
-    version,
+    origin: originOf(image, reference),
     async root(job) {
       debug(job, `using image from file ${reference.path}`);
       return { bytes: manifest, mediaType: MEDIA_TYPE.ociManifest, expected: undefined };
     },
     document: async () => config,
-    layer: (descriptor: Descriptor) => (offset) => files.content(names.get(formatDigest(descriptor.digest)) ?? "", offset),
+    layer: (descriptor: Descriptor) => (offset) =>
+      files.content(names.get(formatDigest(descriptor.digest)) ?? "", offset),
     close: files.close,
   };
 }
@@ -150,11 +149,11 @@ function fullName(tag: string): string | undefined {
   }
 }
 
-function nameOf(image: SavedImage, reference: ArchiveReference): { name: string; version: string | undefined } {
+function originOf(image: SavedImage, reference: ArchiveReference): OciSource {
   for (const tag of reference.name === undefined ? image.tags : [reference.name, ...image.tags]) {
     if (fullName(tag) === undefined) continue;
-    const parsed = parseDockerReference(`docker://${tag}`);
-    return { name: `${parsed.registry}/${parsed.repository}`, version: parsed.tag };
+    const { registry, repository, tag: version = "" } = parseDockerReference(`docker://${tag}`);
+    return { registry, repository, reference: version };
   }
-  return { name: basename(reference.path).replace(/\.tar$/, ""), version: "latest" };
+  return { registry: undefined, repository: basename(reference.path).replace(/\.tar$/, ""), reference: "" };
 }

@@ -5,8 +5,6 @@ import { type Digest, formatDigest, imageIdFromSha512 } from "../core/digest.ts"
 import { RktError } from "../core/errors.ts";
 import type { LayerRef, OciDownload } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
-import { sanitizeAcIdentifier } from "../spec/appc/names.ts";
-import { appcOsArch } from "../spec/appc/os-arch.ts";
 import {
   type Descriptor,
   documentKind,
@@ -20,9 +18,10 @@ import {
   selectPlatform,
   type WantedPlatform,
 } from "../spec/oci/mod.ts";
+import { ociImageName } from "../spec/oci-to-appc.ts";
 import { receiveBlob } from "./blob-transfer.ts";
 import { blobSize, openBlob, readPieces, storeBytes } from "./cas.ts";
-import { type ImageSource, ociLabels, type RootDocument } from "./image-source.ts";
+import type { ImageSource, RootDocument } from "./image-source.ts";
 import { inParallel, type Job } from "./job.ts";
 import { digestOfBytes, requireDigest } from "./layer-check.ts";
 import { LARGEST_DOCUMENT } from "./registry.ts";
@@ -44,7 +43,12 @@ interface CheckedManifest {
  * Fetches the image that `source` names, for `platform` where there is a choice. `origin` is noted in the result.
  * Throws NOT_FOUND, UNSUPPORTED, INVALID_INPUT, DIGEST_MISMATCH, MALICIOUS, AUTHENTICATION, TransferError.
  */
-export async function fetchOci(job: Job, source: ImageSource, platform: WantedPlatform, origin: string): Promise<OciDownload> {
+export async function fetchOci(
+  job: Job,
+  source: ImageSource,
+  platform: WantedPlatform,
+  origin: string,
+): Promise<OciDownload> {
   const { bytes, digest, manifest } = await resolveManifest(job, source, platform);
   assertImage(manifest);
   const config = await fetchConfig(job, source, manifest.config);
@@ -54,15 +58,22 @@ export async function fetchOci(job: Job, source: ImageSource, platform: WantedPl
   );
   // Last: a manifest in the store names blobs that are there.
   await storeBytes(job.cas, digest, bytes);
-  const { os, architecture, variant } = config.platform;
+  const { name, labels } = ociImageName({
+    config,
+    manifestDigest: digest,
+    configDigest: manifest.config.digest,
+    ...source.origin,
+    origin,
+  });
   return {
     format: "oci",
     id: imageIdFromSha512(digestOfBytes("sha512", bytes).hex),
     manifest: { digest, size: bytes.length, mediaType: manifest.mediaType },
     config: { digest: manifest.config.digest, size: manifest.config.size, mediaType: manifest.config.mediaType },
     layers: layers.map((layer) => layer.ref),
-    name: sanitizeAcIdentifier(source.name),
-    labels: ociLabels(source.version, appcOsArch(os, architecture, variant ?? "")),
+    source: source.origin,
+    name,
+    labels,
     origin,
   };
 }
@@ -74,16 +85,23 @@ async function resolveManifest(job: Job, source: ImageSource, platform: WantedPl
     if (document.expected !== undefined) requireDigest("the image's manifest", digest, document.expected);
     const json = document.bytes.toString("utf8");
     const mediaType = specificType(document.mediaType);
-    if (documentKind(json) === "manifest") return { bytes: document.bytes, digest, manifest: parseManifest(json, mediaType) };
+    if (documentKind(json) === "manifest")
+      return { bytes: document.bytes, digest, manifest: parseManifest(json, mediaType) };
     const chosen = selectPlatform(parseIndex(json, mediaType), platform);
-    document = { bytes: await fetchDocument(job, source, chosen), mediaType: chosen.mediaType, expected: chosen.digest };
+    document = {
+      bytes: await fetchDocument(job, source, chosen),
+      mediaType: chosen.mediaType,
+      expected: chosen.digest,
+    };
   }
   throw new RktError("INVALID_INPUT", `Cannot use the image: its index leads to an index ${DEEPEST_INDEX} times`);
 }
 
 /** Simple servers send every document as plain JSON: then the document itself says what it is. */
 function specificType(mediaType: string | undefined): string | undefined {
-  return mediaType === "application/json" || mediaType === "text/plain" || mediaType === "application/octet-stream" ? undefined : mediaType;
+  return mediaType === "application/json" || mediaType === "text/plain" || mediaType === "application/octet-stream"
+    ? undefined
+    : mediaType;
 }
 
 /** A document by descriptor, with its size and digest checked. */
@@ -97,7 +115,10 @@ async function fetchDocument(job: Job, source: ImageSource, descriptor: Descript
   const bytes = storedDocument(job, descriptor) ?? (await source.document(job, descriptor));
   const what = `the document ${formatDigest(descriptor.digest)}`;
   if (bytes.length !== descriptor.size) {
-    throw new RktError("DIGEST_MISMATCH", `Cannot use ${what}: it has ${bytes.length} bytes, expected ${descriptor.size}`);
+    throw new RktError(
+      "DIGEST_MISMATCH",
+      `Cannot use ${what}: it has ${bytes.length} bytes, expected ${descriptor.size}`,
+    );
   }
   requireDigest(what, digestOfBytes(descriptor.digest.algorithm, bytes), descriptor.digest);
   return bytes;
@@ -118,10 +139,16 @@ function storedDocument(job: Job, descriptor: Descriptor): Buffer | undefined {
 function assertImage(manifest: Manifest): void {
   if (!isConfigMediaType(manifest.config.mediaType)) {
     const type = manifest.artifactType ?? manifest.config.mediaType;
-    throw new RktError("UNSUPPORTED", `Cannot use the image: it is an artifact of type ${quoted(type)}, expected an image that can run`);
+    throw new RktError(
+      "UNSUPPORTED",
+      `Cannot use the image: it is an artifact of type ${quoted(type)}, expected an image that can run`,
+    );
   }
   if (manifest.layers.length > MOST_LAYERS) {
-    throw new RktError("UNSUPPORTED", `Cannot use the image: it has ${manifest.layers.length} layers, expected at most ${MOST_LAYERS}`);
+    throw new RktError(
+      "UNSUPPORTED",
+      `Cannot use the image: it has ${manifest.layers.length} layers, expected at most ${MOST_LAYERS}`,
+    );
   }
   for (const layer of manifest.layers) {
     if (!isLayerMediaType(layer.mediaType)) {

@@ -35,7 +35,13 @@ export function directoryFiles(directory: number): ImageFiles {
     let fd: number;
     try {
       // BENEATH: an image directory from elsewhere must not lead us to other files of this host. NONBLOCK: a FIFO must not hold us up.
-      fd = linux.openat2(directory, name, O.RDONLY | O.CLOEXEC | O.NONBLOCK | O.NOCTTY, 0, RESOLVE.BENEATH | RESOLVE.NO_MAGICLINKS);
+      fd = linux.openat2(
+        directory,
+        name,
+        O.RDONLY | O.CLOEXEC | O.NONBLOCK | O.NOCTTY,
+        0,
+        RESOLVE.BENEATH | RESOLVE.NO_MAGICLINKS,
+      );
     } catch (error) {
       if (isErrno(error, "ENOENT")) return undefined;
       if (isErrno(error, "EACCES")) throw unreadable(name, error);
@@ -71,7 +77,8 @@ export function directoryFiles(directory: number): ImageFiles {
 
 /** The tar archive open as `archive`. A compressed one is first decompressed into a file without a name. Throws INVALID_INPUT. */
 export async function archiveFiles(job: Job, archive: number): Promise<ImageFiles> {
-  if (!fstatSync(archive).isFile()) throw new RktError("INVALID_INPUT", "Cannot read the image: it is not a regular file");
+  if (!fstatSync(archive).isFile())
+    throw new RktError("INVALID_INPUT", "Cannot read the image: it is not a regular file");
   const plain = await decompressedArchive(job, archive);
   const entries = readEntries(plain);
   const find = (name: string): Extent | undefined => {
@@ -102,7 +109,10 @@ function filesOver(
       withExtent(name, (extent) => {
         if (extent === undefined) throw missing(name);
         if (extent.size > limit) {
-          throw new RktError("INVALID_INPUT", `Cannot read ${quoted(name)} of the image: it has ${extent.size} bytes, expected at most ${limit}`);
+          throw new RktError(
+            "INVALID_INPUT",
+            `Cannot read ${quoted(name)} of the image: it has ${extent.size} bytes, expected at most ${limit}`,
+          );
         }
         return Buffer.concat([...piecesOf(extent, 0)].map((piece) => Buffer.from(piece)));
       }),

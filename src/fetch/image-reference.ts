@@ -64,24 +64,6 @@ export function formatImageReference(reference: ImageReference): string {
   }
 }
 
-/**
- * The reference as a key ("was this very thing fetched before?"): two references that may name different content have different keys. May hold the
- * secrets of a URL's query: to be hashed, never printed.
- */
-export function imageReferenceKey(reference: ImageReference): string {
-  switch (reference.kind) {
-    case "docker": {
-      const version =
-        reference.digest === undefined ? `:${reference.tag}` : `@${reference.digest.algorithm}:${reference.digest.hex}`;
-      return `docker://${reference.registry}/${reference.repository}${version}`;
-    }
-    case "aci-url":
-      return reference.url;
-    default:
-      return formatImageReference(reference);
-  }
-}
-
 /** Rule 2 of rkt: what has no scheme, or an unknown one, is a file or the name of an App Container image. */
 function pathOrName(text: string, cwd: string): ImageReference {
   if (isAbsolute(text) || isRegularFile(resolve(cwd, text))) return { kind: "aci-file", path: resolve(cwd, text) };

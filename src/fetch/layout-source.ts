@@ -3,7 +3,7 @@
 import { basename } from "node:path";
 import { formatDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
-import type { ImageReference } from "../core/spine.ts";
+import type { ImageReference, OciSource } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import {
   checkLayoutFile,
@@ -27,11 +27,9 @@ export function layoutSource(reference: LayoutReference, files: ImageFiles, plat
   checkLayoutFile(files.read("oci-layout", LARGEST_DOCUMENT).toString("utf8"));
   const index = parseIndex(files.read("index.json", LARGEST_DOCUMENT).toString("utf8"));
   const chosen = choose(index, reference, platform);
-  const { name, version } = nameOf(chosen, reference);
   const read = (descriptor: Descriptor) => files.read(blobName(descriptor), LARGEST_DOCUMENT);
   return {
-    name,
-    version,
+    origin: originOf(chosen, reference),
     async root(job) {
       debug(job, `using image from file ${reference.path}`);
       return { bytes: read(chosen), mediaType: chosen.mediaType, expected: chosen.digest };
@@ -51,25 +49,41 @@ function choose(index: Index, reference: LayoutReference, platform: WantedPlatfo
   const images = index.manifests.filter((one) => isManifestMediaType(one.mediaType) || isIndexMediaType(one.mediaType));
   const named = images.filter((one) => reference.name === undefined || isNamed(one, reference.name));
   const [first, second] = named;
-  if (first !== undefined && (second === undefined || named.every((one) => formatDigest(one.digest) === formatDigest(first.digest)))) {
+  if (
+    first !== undefined &&
+    (second === undefined || named.every((one) => formatDigest(one.digest) === formatDigest(first.digest)))
+  ) {
     return first;
   }
   const where = quoted(reference.path);
   const tags = [...new Set(images.map(refName).filter((tag) => tag !== undefined))];
-  const hint = tags.length === 0 ? {} : { hint: `it holds: ${tags.slice(0, 32).map((tag) => quoted(tag, 80)).join(", ")}` };
+  const hint =
+    tags.length === 0
+      ? {}
+      : {
+          hint: `it holds: ${tags
+            .slice(0, 32)
+            .map((tag) => quoted(tag, 80))
+            .join(", ")}`,
+        };
   if (first === undefined) {
     const what = reference.name === undefined ? "an image" : `an image named ${quoted(reference.name)}`;
     throw new RktError("NOT_FOUND", `Cannot find ${what} in the layout ${where}`, hint);
   }
   // One name with an image for each platform, without an index of its own.
   const tagsOfNamed = new Set(named.map(refName));
-  if (tagsOfNamed.size === 1 && named.every((one) => one.platform !== undefined)) return selectPlatform({ ...index, manifests: named }, platform);
+  if (tagsOfNamed.size === 1 && named.every((one) => one.platform !== undefined))
+    return selectPlatform({ ...index, manifests: named }, platform);
   throw new RktError("AMBIGUOUS", `Cannot choose an image of the layout ${where}: it holds ${named.length}`, hint);
 }
 
 /** image-layout.md, "index.json file": the reference name is an annotation. containerd adds the full name. */
 function isNamed(descriptor: Descriptor, name: string): boolean {
-  return refName(descriptor) === name || annotation(descriptor, "io.containerd.image.name") === name || formatDigest(descriptor.digest) === name;
+  return (
+    refName(descriptor) === name ||
+    annotation(descriptor, "io.containerd.image.name") === name ||
+    formatDigest(descriptor.digest) === name
+  );
 }
 
 function refName(descriptor: Descriptor): string | undefined {
@@ -80,10 +94,9 @@ function annotation(descriptor: Descriptor, key: string): string | undefined {
   return descriptor.annotations.find((one) => one.name === key)?.value;
 }
 
-/** A layout knows tags; its image is called like the file, unless a full name is noted. */
-function nameOf(chosen: Descriptor, reference: LayoutReference): { name: string; version: string | undefined } {
-  const full = annotation(chosen, "io.containerd.image.name") ?? refName(chosen) ?? "";
-  const match = /^([^:]*\/[^:]*(?::\d+\/[^:]*)?):([^:/]+)$/.exec(full) ?? /^([^/]+(?::\d+)?\/.+):([^:/]+)$/.exec(full);
-  if (match !== null) return { name: match[1] ?? "", version: match[2] };
-  return { name: basename(reference.path).replace(/\.tar$/, ""), version: full === "" ? "latest" : full };
+/** The full name if containerd noted one; else the tag, and the name of the file. */
+function originOf(chosen: Descriptor, reference: LayoutReference): OciSource {
+  const full = annotation(chosen, "io.containerd.image.name");
+  const repository = basename(reference.path).replace(/\.tar$/, "");
+  return { registry: undefined, repository, reference: full ?? refName(chosen) ?? "" };
 }

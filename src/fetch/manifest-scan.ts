@@ -81,7 +81,8 @@ export function scanForManifest(): ManifestScan {
       }
     },
     finish() {
-      if (found === undefined) throw new RktError("INVALID_INPUT", `Cannot read the image: the archive holds no file "manifest"`);
+      if (found === undefined)
+        throw new RktError("INVALID_INPUT", `Cannot read the image: the archive holds no file "manifest"`);
       return found;
     },
   };

@@ -35,7 +35,7 @@ export function registryLogin(
     hasCredentials: basic !== undefined || bearer !== undefined,
     headers: () => (authorization === undefined ? {} : { Authorization: authorization }),
     async answer(url, header, used) {
-      if (used["Authorization"] !== authorization) return; // Renewed meanwhile.
+      if (used.Authorization !== authorization) return; // Renewed meanwhile.
       renewing ??= authorize(job, target, url, header).finally(() => {
         renewing = undefined;
       });
@@ -129,7 +129,10 @@ function tokenIn(json: string, realm: URL): string {
       if (typeof token === "string" && token !== "") return headerText(token);
     }
   }
-  throw new RktError("AUTHENTICATION", `Cannot use the answer of the token server ${quoted(realm.host)}: it holds no token`);
+  throw new RktError(
+    "AUTHENTICATION",
+    `Cannot use the answer of the token server ${quoted(realm.host)}: it holds no token`,
+  );
 }
 
 function basicHeader(basic: { user: string; password: string }): string {

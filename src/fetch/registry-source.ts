@@ -16,12 +16,15 @@ export function registrySource(job: Job, reference: DockerReference, credentials
   const registry = openRegistry(job, reference, credentials);
   const version = reference.digest === undefined ? (reference.tag ?? "latest") : formatDigest(reference.digest);
   return {
-    name: `${reference.registry}/${reference.repository}`,
-    version: reference.tag ?? version,
+    origin: { registry: reference.registry, repository: reference.repository, reference: version },
     async root(inner) {
       debug(inner, `fetching image from ${reference.text}`);
       const document = await registry.manifest(inner, version);
-      if (reference.digest !== undefined && document.claimed !== undefined && !sameDigest(document.claimed, reference.digest)) {
+      if (
+        reference.digest !== undefined &&
+        document.claimed !== undefined &&
+        !sameDigest(document.claimed, reference.digest)
+      ) {
         throw new RktError(
           "DIGEST_MISMATCH",
           `Cannot fetch ${quoted(reference.text)}: the registry answered with ${formatDigest(document.claimed)}`,
@@ -31,7 +34,9 @@ export function registrySource(job: Job, reference: DockerReference, credentials
     },
     async document(inner, descriptor) {
       if (isDocument(descriptor)) return (await registry.manifest(inner, formatDigest(descriptor.digest))).bytes;
-      return withRetries(retryOptions(inner), () => collect(registry.blob(descriptor.digest, 0, inner.signal), descriptor));
+      return withRetries(retryOptions(inner), () =>
+        collect(registry.blob(descriptor.digest, 0, inner.signal), descriptor),
+      );
     },
     layer: (descriptor) =>
       isForeignLayerMediaType(descriptor.mediaType) && descriptor.urls.length > 0

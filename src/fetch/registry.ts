@@ -76,7 +76,9 @@ export function openRegistry(job: Job, reference: DockerReference, credentials: 
         if (reply.status !== 200) throw manifestError(reply, reference, login.hasCredentials);
         const bytes = await readAll(reply, LARGEST_DOCUMENT);
         if (reply.length !== undefined && reply.length !== bytes.length) {
-          throw new TransferError("NETWORK", `Cannot fetch ${quoted(text)}: the manifest broke off`, { temporary: true });
+          throw new TransferError("NETWORK", `Cannot fetch ${quoted(text)}: the manifest broke off`, {
+            temporary: true,
+          });
         }
         return {
           bytes,
@@ -110,7 +112,9 @@ export async function* contentFrom(
     const start = /^bytes (\d+)-/.exec(reply.headers.get("content-range") ?? "")?.[1];
     if (Number(start) !== offset) {
       reply.discard();
-      throw new TransferError("NETWORK", `Cannot fetch ${what}: the server sent another part than asked for`, { temporary: true });
+      throw new TransferError("NETWORK", `Cannot fetch ${what}: the server sent another part than asked for`, {
+        temporary: true,
+      });
     }
     skip = 0;
   } else if (reply.status !== 200) {
@@ -135,7 +139,10 @@ function claimedDigest(reply: HttpReply): Digest | undefined {
 function manifestError(reply: HttpReply, reference: DockerReference, hasCredentials: boolean): RktError {
   if (reply.status === 404) {
     reply.discard();
-    return new RktError("NOT_FOUND", `Cannot fetch ${quoted(reference.text)}: ${quoted(reference.registry)} has no such image`);
+    return new RktError(
+      "NOT_FOUND",
+      `Cannot fetch ${quoted(reference.text)}: ${quoted(reference.registry)} has no such image`,
+    );
   }
   if (reply.status === 403) {
     reply.discard();

@@ -18,7 +18,10 @@ export interface TarEntry {
 }
 
 /** What a header block is: the end, an entry, or a header about the next entry whose `size` bytes must be given to {@link TarHeaders.extension}. */
-export type TarHeader = { readonly type: "end" } | { readonly type: "entry"; readonly entry: TarEntry } | { readonly type: "extension"; readonly size: number };
+export type TarHeader =
+  | { readonly type: "end" }
+  | { readonly type: "entry"; readonly entry: TarEntry }
+  | { readonly type: "extension"; readonly size: number };
 
 export interface TarHeaders {
   /** Takes a header block. Throws INVALID_INPUT when it is none. */
@@ -49,9 +52,13 @@ export function tarHeaders(): TarHeaders {
       const name = overrides.path ?? (prefix === "" ? "" : `${prefix}/`) + text(block.subarray(0, 100));
       const link = overrides.linkpath ?? text(block.subarray(157, 257));
       overrides = {};
-      const kind = type === "\0" || type === "0" || type === "7" ? "file" : type === "1" || type === "2" ? "link" : "other";
+      const kind =
+        type === "\0" || type === "0" || type === "7" ? "file" : type === "1" || type === "2" ? "link" : "other";
       // Links, directories and devices have no content, whatever their size field says (POSIX pax, "size").
-      return { type: "entry", entry: { name: plainName(name), kind, size: kind === "link" || "3456".includes(type) ? 0 : size, link } };
+      return {
+        type: "entry",
+        entry: { name: plainName(name), kind, size: kind === "link" || "3456".includes(type) ? 0 : size, link },
+      };
     },
     extension(content) {
       if (extensionType === "L") overrides.path = text(content);
@@ -95,7 +102,8 @@ function number(field: Uint8Array): number {
 
 function assertChecksum(block: Uint8Array): void {
   const sum = block.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0);
-  if (block.length !== TAR_BLOCK || sum !== number(block.subarray(148, 156))) throw malformed("a header's checksum is wrong");
+  if (block.length !== TAR_BLOCK || sum !== number(block.subarray(148, 156)))
+    throw malformed("a header's checksum is wrong");
 }
 
 /** "LENGTH KEY=VALUE\n" (POSIX pax). */
@@ -105,7 +113,8 @@ function paxRecords(content: Uint8Array): { path?: string; linkpath?: string; si
   for (let at = 0; at < bytes.length && bytes[at] !== 0; ) {
     const space = bytes.indexOf(0x20, at);
     const length = Number(bytes.toString("latin1", at, space < 0 ? at : space));
-    if (!Number.isInteger(length) || length < 3 || at + length > bytes.length) throw malformed("a pax record is damaged");
+    if (!Number.isInteger(length) || length < 3 || at + length > bytes.length)
+      throw malformed("a pax record is damaged");
     const record = bytes.toString("utf8", space + 1, at + length - 1);
     const equals = record.indexOf("=");
     const key = record.slice(0, equals);

@@ -1,6 +1,6 @@
 /** Failures of a transfer, with what is needed to decide whether trying again can help. */
 
-import { RktError, type ErrorCode, type ErrorDetails } from "../core/errors.ts";
+import { type ErrorCode, type ErrorDetails, RktError } from "../core/errors.ts";
 
 export interface TransferDetails extends ErrorDetails {
   /** Trying again in a moment may succeed. */

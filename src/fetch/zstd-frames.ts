@@ -47,7 +47,8 @@ export function followZstdFrames(): FrameFollower {
       case "magic":
         // 0x184D2A50 … 5F: a skippable frame.
         if (value >= 0x184d2a50 && value <= 0x184d2a5f) return expect("skippable size", 4);
-        if (value !== MAGIC) throw broken(frames === 0 ? "it does not start with a frame" : "garbage follows its last frame");
+        if (value !== MAGIC)
+          throw broken(frames === 0 ? "it does not start with a frame" : "garbage follows its last frame");
         frames += 1;
         return expect("descriptor", 1);
       case "skippable size":

@@ -1,0 +1,192 @@
+/**
+ * What root and the fetch worker say to each other. The worker believes its caller. The caller believes nothing: the worker has just eaten what strangers wrote, so
+ * its answer is decoded like any file from outside.
+ */
+
+import { type Digest, parseDigest, parseImageId } from "../core/digest.ts";
+import { ERROR_CODES, type ErrorCode, RktError } from "../core/errors.ts";
+import type { RktEvent } from "../core/events.ts";
+import type { AciDownload, BlobRef, Download, ImageReference, Labels, LayerRef, OciDownload } from "../core/spine.ts";
+import { printable } from "../core/text.ts";
+import {
+  complaint,
+  field,
+  isPresent,
+  items,
+  optionalInteger,
+  optionalText,
+  type Place,
+  text,
+} from "../spec/document.ts";
+import type { JsonValue } from "../spec/json-value.ts";
+import type { WantedPlatform } from "../spec/oci/mod.ts";
+import type { ProxySettings } from "./proxy.ts";
+import type { RegistryCredentials } from "./registry-login.ts";
+
+/** Descriptors that the worker gets besides its pipes: the store's two directories, and the image's file or directory if it is a local one. */
+export const FD = { blobs: 3, downloads: 4, source: 5 } as const;
+
+export interface FetchRequest {
+  readonly reference: ImageReference;
+  /** The reference as it may be shown and recorded. */
+  readonly origin: string;
+  readonly insecureTls: boolean;
+  readonly insecureHttp: boolean;
+  readonly proxies: ProxySettings;
+  /** SSL_CERT_FILE of the caller. */
+  readonly certificateFile: string | undefined;
+  readonly platform: WantedPlatform;
+  /** For a registry. */
+  readonly credentials: RegistryCredentials;
+  /** For an ACI's URL. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Where the worker gets the signature of an ACI; undefined: it need not. */
+  readonly signature: { readonly url: string; readonly headers: Readonly<Record<string, string>> } | undefined;
+}
+
+/** A download on the pipe: bytes in base64. */
+export type DownloadMessage =
+  | { kind: "download"; download: OciDownload }
+  | {
+      kind: "download";
+      download: Omit<AciDownload, "signature" | "manifest"> & { signature: string | undefined; manifest: string };
+    };
+
+export function encodeDownload(download: Download): DownloadMessage {
+  if (download.format === "oci") return { kind: "download", download };
+  const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
+  const signature = download.signature === undefined ? undefined : base64(download.signature);
+  return { kind: "download", download: { ...download, signature, manifest: base64(download.manifest) } };
+}
+
+export type Answer =
+  | { kind: "event"; event: RktEvent }
+  | { kind: "failure"; error: RktError }
+  | { kind: "download"; download: Download };
+
+/** Decodes one message of the worker. Throws HOST_PROGRAM when it is none. */
+export function decodeAnswer(message: unknown): Answer {
+  const place: Place = { document: "the answer of the fetch worker", path: "", value: message as JsonValue };
+  try {
+    switch (text(field(place, "kind"))) {
+      case "event":
+        return { kind: "event", event: decodeEvent(field(place, "event")) };
+      case "failure":
+        return { kind: "failure", error: decodeFailure(place) };
+      case "download":
+        return { kind: "download", download: decodeDownload(field(place, "download")) };
+      default:
+        throw complaint(field(place, "kind"), "is not known");
+    }
+  } catch (cause) {
+    throw new RktError("HOST_PROGRAM", `Cannot fetch: the fetch worker wrote nonsense`, { cause });
+  }
+}
+
+function decodeEvent(place: Place): RktEvent {
+  const kind = text(field(place, "kind"));
+  // The worker's words reach the operator's terminal: without control characters, and not endless.
+  const words = (name: string, limit: number) => printable(text(field(place, name)), limit);
+  switch (kind) {
+    case "warning":
+      return { kind, text: words("text", 2000) };
+    case "debug":
+    case "notice":
+      return { kind, source: words("source", 40), text: words("text", 2000) };
+    case "progress":
+      return {
+        kind,
+        label: words("label", 40),
+        done: bytes(field(place, "done")),
+        total: optionalBytes(field(place, "total")),
+      };
+    default:
+      throw complaint(field(place, "kind"), "is not known");
+  }
+}
+
+function decodeFailure(place: Place): RktError {
+  const code = text(field(place, "code"));
+  if (!isErrorCode(code)) throw complaint(field(place, "code"), "is not known");
+  const hint = optionalText(field(place, "hint"));
+  return new RktError(
+    code,
+    printable(text(field(place, "message")), 2000),
+    hint === undefined ? {} : { hint: printable(hint) },
+  );
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return (ERROR_CODES as readonly string[]).includes(code);
+}
+
+function decodeDownload(place: Place): Download {
+  const format = text(field(place, "format"));
+  const common = {
+    id: parseImageId(text(field(place, "id"))),
+    name: text(field(place, "name")),
+    labels: decodeLabels(field(place, "labels")),
+    origin: printable(text(field(place, "origin")), 4096),
+  };
+  if (format === "aci") {
+    const signature = field(place, "signature");
+    return {
+      ...common,
+      format,
+      archive: decodeBlob(field(place, "archive")),
+      uncompressedSize: bytes(field(place, "uncompressedSize")),
+      signature: isPresent(signature) ? base64(signature) : undefined,
+      manifest: base64(field(place, "manifest")),
+    };
+  }
+  if (format !== "oci") throw complaint(field(place, "format"), "is not known");
+  const source = field(place, "source");
+  return {
+    ...common,
+    format,
+    manifest: decodeBlob(field(place, "manifest")),
+    config: decodeBlob(field(place, "config")),
+    layers: items(field(place, "layers")).map(decodeLayer),
+    source: {
+      registry: optionalText(field(source, "registry")),
+      repository: optionalText(field(source, "repository")),
+      reference: text(field(source, "reference")),
+    },
+  };
+}
+
+function decodeLabels(place: Place): Labels {
+  return items(place).map((label) => ({ name: text(field(label, "name")), value: text(field(label, "value")) }));
+}
+
+function decodeLayer(place: Place): LayerRef {
+  return { ...decodeBlob(place), diffId: decodeDigest(field(place, "diffId")) };
+}
+
+function decodeBlob(place: Place): BlobRef {
+  return {
+    digest: decodeDigest(field(place, "digest")),
+    size: bytes(field(place, "size")),
+    mediaType: printable(text(field(place, "mediaType")), 255),
+  };
+}
+
+function decodeDigest(place: Place): Digest {
+  return parseDigest(`${text(field(place, "algorithm"))}:${text(field(place, "hex"))}`);
+}
+
+function bytes(place: Place): number {
+  const value = optionalBytes(place);
+  if (value === undefined) throw complaint(place, "expected a number");
+  return value;
+}
+
+function optionalBytes(place: Place): number | undefined {
+  return optionalInteger(place, 0, Number.MAX_SAFE_INTEGER);
+}
+
+function base64(place: Place): Buffer {
+  const encoded = text(place);
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(encoded)) throw complaint(place, "expected base64");
+  return Buffer.from(encoded, "base64");
+}
