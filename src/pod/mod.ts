@@ -4,4 +4,39 @@
  * hands over; the commands list, status, stop, rm, gc and the services read.
  */
 
+export { type AppStatus, appStatus, exitStatuses } from "./app-status.ts";
+export { claimPreparedPod, firstProcess, runningPod } from "./claim.ts";
+export {
+  closePod,
+  eachPod,
+  findPod,
+  LISTED_PLACES,
+  lookAgain,
+  openPod,
+  type Pod,
+  type PodReader,
+  podNames,
+  podReader,
+} from "./find.ts";
+export { collectGarbage, type GcOptions } from "./gc.ts";
 export { createPod, ensurePodDirs, movePod, openPodDir, stateDirOf, uuidOf } from "./pod-dir.ts";
+export { killPodProcesses, type ProcessFinder, processFinder } from "./processes.ts";
+export { podFileTime, readPodFile, readPodLink, readPodNumber } from "./read.ts";
+export { type CallStage1, endProcesses, moveToGarbage, type Remover, removeGarbage, words } from "./remove.ts";
+export { isAfterRun, isFinished, type PodState, podState } from "./state.ts";
+export { treesInUse } from "./trees-in-use.ts";
+export { unmountPod } from "./unmount.ts";
+export {
+  appImageManifest,
+  changedAt,
+  createdAt,
+  isReady,
+  manifestExpected,
+  markedAt,
+  type PodNetwork,
+  podManifest,
+  podManifestText,
+  podNetworks,
+  recordedPid,
+  startedAt,
+} from "./view.ts";

@@ -4,6 +4,7 @@
  */
 
 export * from "./annotations.ts";
+export * from "./ending-arguments.ts";
 export * from "./files.ts";
 export * from "./flavors.ts";
 export * from "./run-arguments.ts";

@@ -1,0 +1,91 @@
+/** How the apps of a pod are doing: from the files that stage1 writes into rkt/status (src/stage1-contract/files.ts). */
+
+import { constants } from "node:os";
+import type { Host } from "../host/host.ts";
+import { appStatusFiles } from "../stage1-contract/files.ts";
+import type { Pod } from "./find.ts";
+import { podFileTime, readPodFile, readPodNumber } from "./read.ts";
+import { isAfterRun } from "./state.ts";
+import { createdAt, markedAt, startedAt } from "./view.ts";
+
+export interface AppStatus {
+  readonly state: "unknown" | "created" | "running" | "exited";
+  /** Times in nanoseconds since the epoch. */
+  readonly created: bigint | undefined;
+  readonly started: bigint | undefined;
+  readonly finished: bigint | undefined;
+  /** 128+N for a death by signal N. */
+  readonly exitCode: number | undefined;
+  /** "SIGKILL"; undefined when the app was not killed, or the stage1 does not tell. */
+  readonly signal: string | undefined;
+  /** The kernel ended the app for want of memory. */
+  readonly oom: boolean;
+}
+
+/** Reads one app's files; what is missing is answered from the pod's own times and state, as rkt 1.x did. */
+export function appStatus(host: Host, pod: Pod, app: string): AppStatus {
+  const dir = statusDirectory(host, pod);
+  const files = appStatusFiles(app);
+  const exit = readPodNumber(host, pod, `${dir}/${files.status}`);
+  const result = readResult(readPodFile(host, pod, `${dir}/${files.result}`, 4096)?.text ?? "");
+  const signal = result.signal;
+  const finished = podFileTime(host, pod, `${dir}/${files.status}`) ?? podFileTime(host, pod, `${dir}/${files.result}`);
+  return {
+    state: exit !== undefined ? "exited" : stateFromPod(pod),
+    created: podFileTime(host, pod, `${dir}/${files.created}`) ?? createdAt(host, pod),
+    started: podFileTime(host, pod, `${dir}/${files.started}`) ?? startedAt(host, pod),
+    finished: finished ?? markedAt(pod),
+    exitCode: exit === undefined ? undefined : signal === undefined ? exit : 128 + signal.number,
+    signal: signal?.name,
+    oom: result.oom,
+  };
+}
+
+/** The exit statuses of apps that left one, in the order of `apps`. */
+export function exitStatuses(host: Host, pod: Pod, apps: readonly string[]): Map<string, number> {
+  const statuses = new Map<string, number>();
+  for (const app of apps) {
+    const { exitCode } = appStatus(host, pod, app);
+    if (exitCode !== undefined) statuses.set(app, exitCode);
+  }
+  return statuses;
+}
+
+function stateFromPod(pod: Pod): AppStatus["state"] {
+  if (isAfterRun(pod.state)) return "exited";
+  if (pod.state === "running") return "running";
+  return pod.state === "prepared" ? "created" : "unknown";
+}
+
+/** In stage1's root, or, when that overlay is not mounted here (any more), in its upper directory. */
+function statusDirectory(host: Host, pod: Pod): string {
+  const mounted = "stage1/rootfs/rkt/status";
+  if (podFileTime(host, pod, mounted) !== undefined) return mounted;
+  const tree = readPodFile(host, pod, "stage1TreeStoreID", 1024)?.text.trim() ?? "";
+  return /^[a-z0-9-]+$/.test(tree) ? `overlay/${tree}/upper/rkt/status` : mounted;
+}
+
+interface Result {
+  readonly signal: { readonly name: string; readonly number: number } | undefined;
+  readonly oom: boolean;
+}
+
+/** Lines `code=exited|killed|dumped`, `status=N or signal name`, `result=…`; the pod wrote them, so anything may be in them. */
+function readResult(text: string): Result {
+  const fields = new Map(
+    text.split("\n").map((line) => [line.split("=", 1)[0] ?? "", line.slice(line.indexOf("=") + 1)]),
+  );
+  const killed = ["killed", "dumped"].includes(fields.get("code") ?? "");
+  return {
+    signal: killed ? signalNamed((fields.get("status") ?? "").trim()) : undefined,
+    oom: fields.get("result")?.trim() === "oom-kill",
+  };
+}
+
+/** "KILL", "SIGKILL" or "9". */
+function signalNamed(text: string): { name: string; number: number } | undefined {
+  const known = Object.entries(constants.signals);
+  const name = text.startsWith("SIG") ? text : `SIG${text}`;
+  const found = known.find(([other, number]) => other === name || String(number) === text);
+  return found === undefined ? undefined : { name: found[0], number: found[1] };
+}

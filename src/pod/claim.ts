@@ -1,0 +1,102 @@
+/** Pods that another command works on: the prepared one that is about to run, the running one that is entered. */
+
+import { readdirSync, readFileSync } from "node:fs";
+import type { DataDir } from "../core/data-dir.ts";
+import { RktError } from "../core/errors.ts";
+import type { PreparedPod, RunningPod } from "../core/spine.ts";
+import { quoted } from "../core/text.ts";
+import type { Host } from "../host/host.ts";
+import { tryLock } from "../host/lock.ts";
+import { closePod, findPod, lookAgain, type Pod, podReader } from "./find.ts";
+import { readPodNumber } from "./read.ts";
+import { podManifest } from "./view.ts";
+
+/** Another command's short look may hold the lock; a gc that expires the pod, or a second run-prepared, keeps it. */
+const LOCK_ATTEMPTS = 20;
+
+/** Locks a prepared pod for this process. Throws WRONG_STATE `pod "x" is not prepared`, CONFLICT when another process is at it, and findPod's errors. */
+export function claimPreparedPod(dataDir: DataDir, host: Host, text: string): PreparedPod {
+  const reader = podReader(dataDir, host);
+  const pod = findPod(reader, text);
+  try {
+    if (pod.place !== "prepared") throw new RktError("WRONG_STATE", `pod ${quoted(pod.uuid)} is not prepared`);
+    for (let attempt = 0; !tryLock(host, pod.fd, "exclusive"); attempt++) {
+      if (attempt === LOCK_ATTEMPTS) {
+        throw new RktError(
+          "CONFLICT",
+          `Cannot run pod ${quoted(pod.uuid)}: another process is about to run or remove it`,
+        );
+      }
+      Bun.sleepSync(5);
+    }
+    return { uuid: pod.uuid, dir: pod.dir, lockFd: pod.fd };
+  } catch (error) {
+    closePod(host, pod);
+    throw error;
+  }
+}
+
+/**
+ * A running pod, its first process and its apps. Waits while the stage1 is about to record its process. Throws WRONG_STATE `pod "x" isn't currently running`,
+ * and findPod's errors.
+ */
+export function runningPod(
+  dataDir: DataDir,
+  host: Host,
+  text: string,
+): RunningPod & { readonly apps: readonly string[] } {
+  const reader = podReader(dataDir, host);
+  let pod: Pod | undefined = findPod(reader, text);
+  const { uuid } = pod;
+  for (let pause = 5; pod?.state === "running"; pause = Math.min(pause * 2, 100)) {
+    const pid = firstProcess(host, pod);
+    if (pid !== undefined) {
+      const apps = podManifest(host, pod).apps.map((app) => app.name);
+      closePod(host, pod);
+      return { uuid, dir: pod.dir, pid, apps };
+    }
+    if (pod.supervisorLost) break;
+    Bun.sleepSync(pause);
+    pod = lookAgain(reader, pod);
+  }
+  if (pod !== undefined) closePod(host, pod);
+  throw new RktError("WRONG_STATE", `pod ${quoted(uuid)} isn't currently running`);
+}
+
+/** `pid`, or the only child of the process in `ppid`; undefined while there is none. Throws WRONG_STATE when the supervisor has several. */
+export function firstProcess(host: Host, pod: Pod): number | undefined {
+  const pid = readPodNumber(host, pod, "pid");
+  if (pid !== undefined) return pid;
+  const supervisor = readPodNumber(host, pod, "ppid");
+  if (supervisor === undefined) return undefined;
+  const [child, ...others] = childrenOf(supervisor);
+  if (others.length > 0) throw new RktError("WRONG_STATE", `too many children of pid ${supervisor}`);
+  return child;
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1");
+    return text
+      .split(" ")
+      .filter((word) => word !== "")
+      .map(Number);
+  } catch {
+    return childrenBySearch(pid);
+  }
+}
+
+/** For kernels without CONFIG_PROC_CHILDREN. */
+function childrenBySearch(parent: number): number[] {
+  return readdirSync("/proc")
+    .filter((name) => {
+      if (!/^[0-9]+$/.test(name)) return false;
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, "latin1");
+        return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1] === String(parent);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}

@@ -1,0 +1,114 @@
+/** What is in a pod: read lazily, one question a function, because `list` asks little of many pods and `status` much of one. */
+
+import { lstatSync } from "node:fs";
+import { RktError } from "../core/errors.ts";
+import { isErrno } from "../host/errno.ts";
+import type { Host } from "../host/host.ts";
+import type { ImageManifest } from "../spec/appc/mod.ts";
+import { type PodManifest, parseImageManifest, parsePodManifest } from "../spec/appc/mod.ts";
+import type { Pod } from "./find.ts";
+import { podFileTime, readPodFile, readPodLink, readPodNumber } from "./read.ts";
+
+/** True where a manifest must be: earlier it may be missing, and of a pod being deleted it may be gone. */
+export function manifestExpected(pod: Pod): boolean {
+  return (
+    pod.place === "prepared" || pod.state === "running" || pod.state === "exited" || pod.state === "exited garbage"
+  );
+}
+
+/** The file `pod` as it is. Throws NOT_FOUND when it cannot be read. */
+export function podManifestText(host: Host, pod: Pod): string {
+  const file = readPodFile(host, pod, "pod");
+  if (file === undefined) throw new RktError("NOT_FOUND", "error reading pod manifest: there is none");
+  return file.text;
+}
+
+/** Throws NOT_FOUND, or INVALID_INPUT naming the field. */
+export function podManifest(host: Host, pod: Pod): PodManifest {
+  const text = podManifestText(host, pod);
+  try {
+    return parsePodManifest(text);
+  } catch (cause) {
+    throw new RktError("INVALID_INPUT", "invalid pod manifest", { cause });
+  }
+}
+
+/** The image manifest of an app, as it was when the pod was prepared. Throws NOT_FOUND or INVALID_INPUT. */
+export function appImageManifest(host: Host, pod: Pod, app: string): ImageManifest {
+  const file = readPodFile(host, pod, `appsinfo/${app}/manifest`);
+  if (file === undefined) throw new RktError("NOT_FOUND", `app ${app} has no image manifest in the pod`);
+  return parseImageManifest(file.text);
+}
+
+/** Nanoseconds since the epoch. Undefined only for a pod that crashed before its first file. */
+export function createdAt(host: Host, pod: Pod): bigint | undefined {
+  return podFileTime(host, pod, "pod-created") ?? podFileTime(host, pod, "pod"); // rkt before 1.20 wrote no pod-created
+}
+
+/** When the stage1 wrote the pod's process id; undefined for a pod that never got there. */
+export function startedAt(host: Host, pod: Pod): bigint | undefined {
+  if (pod.place !== "run" && pod.place !== "exited-garbage") return undefined;
+  return podFileTime(host, pod, "pid") ?? podFileTime(host, pod, "ppid");
+}
+
+/** When gc (or rm) put the pod among the garbage: the directory's ctime, which rename(2) sets. */
+export function markedAt(pod: Pod): bigint | undefined {
+  if (pod.place !== "exited-garbage" && pod.place !== "garbage") return undefined;
+  return changedAt(pod);
+}
+
+/** ctime of the pod's directory; undefined when the pod was moved or removed meanwhile. */
+export function changedAt(pod: Pod): bigint | undefined {
+  try {
+    return lstatSync(pod.dir, { bigint: true }).ctimeNs;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** One network of net-info.json, with every field that is there (rkt 1.x: netName netConf pluginPath ifName ip args mask). */
+export interface PodNetwork {
+  readonly netName: string;
+  readonly ip: string | null;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** The pod's networks; none for host networking, and for a pod that has no network any more. Throws INVALID_INPUT. */
+export function podNetworks(host: Host, pod: Pod): PodNetwork[] {
+  if (pod.state !== "running" && pod.state !== "exited") return [];
+  const file = readPodFile(host, pod, "net-info.json");
+  if (file === undefined) return [];
+  let list: unknown;
+  try {
+    list = JSON.parse(file.text);
+  } catch (cause) {
+    throw new RktError("INVALID_INPUT", `Cannot read the networks of pod ${pod.uuid}`, { cause });
+  }
+  if (list === null) return [];
+  if (!Array.isArray(list)) throw networkError(pod);
+  return list.map((entry: unknown) => readNetwork(pod, entry));
+}
+
+function readNetwork(pod: Pod, entry: unknown): PodNetwork {
+  if (typeof entry !== "object" || entry === null) throw networkError(pod);
+  const { netName, ip } = entry as { netName?: unknown; ip?: unknown };
+  if (typeof netName !== "string") throw networkError(pod);
+  return { netName, ip: typeof ip === "string" && ip !== "" ? ip : null, fields: { ...entry } };
+}
+
+function networkError(pod: Pod): RktError {
+  return new RktError("INVALID_INPUT", `Cannot read the networks of pod ${pod.uuid}: expected a list of networks`);
+}
+
+/** The process that the stage1 recorded: the pod's own for fly and kvm, the supervisor's for nspawn. */
+export function recordedPid(host: Host, pod: Pod): number | undefined {
+  return readPodNumber(host, pod, "pid") ?? readPodNumber(host, pod, "ppid");
+}
+
+/** The stage1 says that the pod's init has started the apps. fly has no init: there the recorded process is the app. */
+export function isReady(host: Host, pod: Pod): boolean {
+  if (pod.state !== "running") return false;
+  if (readPodLink(host, pod, "stage1/rootfs/rkt/supervisor-status") === "ready") return true;
+  return podFileTime(host, pod, "pgid") !== undefined && readPodNumber(host, pod, "pid") !== undefined;
+}
