@@ -7,6 +7,8 @@
 export type Writable =
   | string
   | number
+  /** For times in nanoseconds, which a number cannot hold exactly. */
+  | bigint
   | boolean
   | null
   | readonly Writable[]
@@ -28,6 +30,7 @@ export function ordered(...fields: [string, Writable | undefined][]): ReadonlyMa
 /** `newline` is the line break and indentation of the level that the value starts on. */
 function write(value: Writable, indent: string, newline: string): string {
   if (value === null || typeof value === "boolean" || typeof value === "number") return JSON.stringify(value);
+  if (typeof value === "bigint") return value.toString();
   if (typeof value === "string") return stringText(value);
   const inner = newline === "" ? "" : newline + indent;
   if (isList(value))

@@ -1,0 +1,37 @@
+/** rkt cat-manifest: a pod's manifest. */
+
+import { RktError } from "../../core/errors.ts";
+import { linux } from "../../host/mod.ts";
+import { closePod, findPod, type Pod, podManifest, podReader } from "../../pod/mod.ts";
+import { formatPodManifest } from "../../spec/appc/mod.ts";
+import type { Command, CommandInput } from "../command.ts";
+import { podWord, UUID_FILE_FLAG } from "../pod-words.ts";
+
+export const command: Command = {
+  name: "cat-manifest",
+  summary: "Inspect and print the pod manifest",
+  usage: "[--pretty-print=BOOL] --uuid-file=FILE | UUID",
+  description: "Prints the pod manifest as JSON.",
+  flags: [
+    { name: "pretty-print", kind: "bool", default: "true", usage: "apply indent to format the output" },
+    UUID_FILE_FLAG,
+  ],
+  run: catManifestCommand,
+};
+
+function catManifestCommand(input: CommandInput): void {
+  const { engine, flags, output } = input;
+  let pod: Pod;
+  try {
+    pod = findPod(podReader(engine.dataDir, linux), podWord(input));
+  } catch (error) {
+    throw error instanceof RktError && error.code === "USAGE"
+      ? error
+      : new RktError("NOT_FOUND", "problem retrieving pod", { cause: error });
+  }
+  try {
+    output.stdout(`${formatPodManifest(podManifest(linux, pod), flags.bool("pretty-print") ? "\t" : "")}\n`);
+  } finally {
+    closePod(linux, pod);
+  }
+}

@@ -1,0 +1,131 @@
+/** rkt list: the pods of this host. */
+
+import { APPC_VERSION } from "../../core/version.ts";
+import { type Host, linux } from "../../host/mod.ts";
+import {
+  appImageManifest,
+  createdAt,
+  eachPod,
+  LISTED_PLACES,
+  manifestExpected,
+  type Pod,
+  podManifest,
+  podNetworks,
+  podReader,
+  startedAt,
+  words,
+} from "../../pod/mod.ts";
+import type { PodManifest } from "../../spec/appc/mod.ts";
+import type { Writable } from "../../spec/json-text.ts";
+import type { Command, CommandInput, Output } from "../command.ts";
+import { goTime, humanTime } from "../human.ts";
+import { FORMAT_FLAG, formatted, jsonFormat } from "../output-format.ts";
+import { podJson } from "../pod-json.ts";
+import { lostSupervisorNote, networksText } from "../pod-text.ts";
+import { formatTable } from "../table.ts";
+
+export const command: Command = {
+  name: "list",
+  summary: "List pods",
+  usage: "[--full] [--no-legend] [--format=json|json-pretty]",
+  description: "Displays a table of information about the pods.",
+  flags: [
+    { name: "no-legend", kind: "bool", usage: "suppress a legend with the list" },
+    { name: "full", kind: "bool", usage: "use long output format" },
+    FORMAT_FLAG,
+  ],
+  run: listCommand,
+};
+
+function listCommand({ engine, flags, output }: CommandInput): void {
+  const format = jsonFormat(flags);
+  const reader = podReader(engine.dataDir, linux);
+  const full = flags.bool("full");
+  const rows: string[][] = flags.bool("no-legend") ? [] : [full ? FULL_LEGEND : SHORT_LEGEND];
+  const pods: Writable[] = [];
+  const notes: string[] = [];
+  const problems: string[] = [];
+  for (const pod of eachPod(reader, LISTED_PLACES, (text) => notes.push(text))) {
+    const onProblem = (what: string) => (error: unknown) => problems.push(`${what}:\n  ${words(error)}`);
+    if (format !== undefined) pods.push(podJson(linux, pod, onProblem(`Unable to read pod ${pod.uuid} manifest`)));
+    else rows.push(...podRows(linux, pod, full, onProblem));
+    if (pod.supervisorLost) notes.push(lostSupervisorNote(pod));
+  }
+  // Go's nil slice.
+  if (format !== undefined) output.stdout(formatted(pods.length === 0 ? null : pods, format));
+  else output.stdout(formatTable(rows) || "\n");
+  for (const note of notes) output.error(note);
+  if (problems.length > 0) tellProblems(output, problems);
+}
+
+const SHORT_LEGEND = ["UUID", "APP", "IMAGE NAME", "STATE", "CREATED", "STARTED", "NETWORKS"];
+const FULL_LEGEND = ["UUID", "APP", "IMAGE NAME", "IMAGE ID", "STATE", "CREATED", "STARTED", "NETWORKS"];
+
+type OnProblem = (what: string) => (error: unknown) => void;
+
+/** One row an app; what is the pod's stands in the first only. */
+function podRows(host: Host, pod: Pod, full: boolean, onProblem: OnProblem): string[][] {
+  const manifest = attempt(
+    () => (manifestExpected(pod) ? podManifest(host, pod) : undefined),
+    onProblem(`Unable to read pod ${pod.uuid} manifest`),
+  );
+  const networks = attempt(() => podNetworks(host, pod), onProblem(`Unable to read the networks of pod ${pod.uuid}`));
+  const time = (at: bigint | undefined) => (at === undefined ? "" : full ? goTime(at) : humanTime(dateOf(at)));
+  const columns = {
+    uuid: full ? pod.uuid : pod.uuid.slice(0, 8),
+    state: pod.state,
+    created: time(createdAt(host, pod)),
+    started: time(startedAt(host, pod)),
+    networks: networksText(networks ?? []),
+  };
+  const apps =
+    manifest === undefined || manifest.apps.length === 0 ? [NO_APP] : appColumns(host, pod, manifest, onProblem);
+  return apps.map(({ app, image, id }, index) => {
+    const { uuid, state, created, started, networks } = index === 0 ? columns : NO_POD;
+    return full
+      ? [uuid, app, image, id, state, created, started, networks]
+      : [uuid, app, image, state, created, started, networks];
+  });
+}
+
+const NO_APP = { app: "-", image: "-", id: "-" };
+const NO_POD = { uuid: "", state: "", created: "", started: "", networks: "" };
+
+function appColumns(host: Host, pod: Pod, manifest: PodManifest, onProblem: OnProblem): (typeof NO_APP)[] {
+  return manifest.apps.map((app) => ({
+    app: app.name,
+    image:
+      attempt(() => imageName(host, pod, app.name), onProblem(`pod ${pod.uuid} ImageManifest could not be loaded`)) ??
+      "--",
+    id: app.image.id.slice(0, "sha512-".length + 12),
+  }));
+}
+
+function imageName(host: Host, pod: Pod, app: string): string {
+  const { name, labels } = appImageManifest(host, pod, app);
+  const version = labels.find((label) => label.name === "version")?.value;
+  return version === undefined ? name : `${name}:${version}`;
+}
+
+function dateOf(nanoseconds: bigint): Date {
+  return new Date(Number(nanoseconds / 1_000_000n));
+}
+
+function attempt<T>(read: () => T, onProblem: (error: unknown) => void): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    onProblem(error);
+    return undefined;
+  }
+}
+
+/** rkt's block of errors; the status stays 0, because the list itself is complete. */
+function tellProblems(output: Output, problems: readonly string[]): void {
+  const line = "-".repeat(40);
+  output.error(`${problems.length} error(s) encountered when listing pods:`);
+  for (const text of [line, ...problems.flatMap((problem) => [problem, line])]) output.error(text);
+  output.error("misc:");
+  output.error(`  rkt's appc version: ${APPC_VERSION}`);
+  output.error(line);
+}

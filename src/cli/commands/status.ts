@@ -1,0 +1,172 @@
+/** rkt status: one pod's state, and waiting for it to change. */
+
+import { ExitStatus, RktError } from "../../core/errors.ts";
+import { quoted } from "../../core/text.ts";
+import { linux } from "../../host/mod.ts";
+import {
+  closePod,
+  createdAt,
+  exitStatuses,
+  findPod,
+  isFinished,
+  isReady,
+  lookAgain,
+  type Pod,
+  type PodReader,
+  type PodState,
+  podManifest,
+  podNetworks,
+  podReader,
+  recordedPid,
+  startedAt,
+} from "../../pod/mod.ts";
+import type { Command, CommandInput, Output } from "../command.ts";
+import { parseDuration } from "../duration.ts";
+import { goTime } from "../human.ts";
+import { FORMAT_FLAG, formatted, type JsonFormat, jsonFormat } from "../output-format.ts";
+import { podJson } from "../pod-json.ts";
+import { lostSupervisorNote, networksText } from "../pod-text.ts";
+import { podWord, UUID_FILE_FLAG } from "../pod-words.ts";
+
+export const command: Command = {
+  name: "status",
+  summary: "Check the status of a rkt pod",
+  usage: "[--wait=bool|timeout] [--wait-ready=bool|timeout] UUID",
+  description: `Prints assorted information about the pod such as its state, pid and exit status.
+
+--wait and --wait-ready take a boolean or a timeout. True (the meaning of the bare flag) waits for ever, false does not wait; a duration waits that long: for ever when it is negative, not at all when it is zero.`,
+  flags: [
+    {
+      name: "wait",
+      kind: "string",
+      default: "false",
+      bare: "true",
+      usage: "wait for the pod to finish; the output tells its state then",
+    },
+    { name: "wait-ready", kind: "string", default: "false", bare: "true", usage: "wait until the pod is ready" },
+    FORMAT_FLAG,
+    UUID_FILE_FLAG,
+  ],
+  run: statusCommand,
+};
+
+async function statusCommand(input: CommandInput): Promise<void> {
+  const { engine, flags, output } = input;
+  const finish = waitTime(flags.string("wait"));
+  const ready = waitTime(flags.string("wait-ready"));
+  const format = jsonFormat(flags);
+  const word = uuidWord(input);
+  const reader = podReader(engine.dataDir, linux);
+  let pod: Pod;
+  try {
+    pod = findPod(reader, word);
+  } catch (cause) {
+    throw new RktError("NOT_FOUND", "problem retrieving pod", { cause });
+  }
+  if (ready !== 0) pod = await waitFor(reader, pod, ready, "error waiting for pod readiness", readiness);
+  if (finish !== 0)
+    pod = await waitFor(reader, pod, finish, "error waiting for pod to finish", ({ state }) => isFinished(state));
+  try {
+    await tellStatus(pod, format, output);
+    if (pod.supervisorLost) output.error(lostSupervisorNote(pod));
+  } finally {
+    closePod(linux, pod);
+  }
+}
+
+/** rkt's one failure of this command that does not end with 254. */
+function uuidWord(input: CommandInput): string {
+  try {
+    return podWord(input);
+  } catch (error) {
+    throw error instanceof RktError && error.code === "NOT_FOUND" ? new ExitStatus(1, error) : error;
+  }
+}
+
+const TRUE = ["", "1", "t", "T", "TRUE", "true", "True"];
+const FALSE = ["0", "f", "F", "FALSE", "false", "False"];
+
+/** Milliseconds; negative: for ever. */
+function waitTime(text: string): number {
+  if (TRUE.includes(text)) return -1;
+  return FALSE.includes(text) ? 0 : parseDuration(text);
+}
+
+const POLL = 100;
+
+async function waitFor(
+  reader: PodReader,
+  first: Pod,
+  timeout: number,
+  what: string,
+  reached: (pod: Pod) => boolean,
+): Promise<Pod> {
+  const deadline = timeout < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
+  const failure = (code: "CONFLICT" | "NOT_FOUND", text: string) =>
+    new RktError(code, what, { cause: new RktError(code, text) });
+  let pod = first;
+  while (!reached(pod)) {
+    const left = deadline - performance.now();
+    if (left <= 0) throw failure("CONFLICT", "context deadline exceeded");
+    await Bun.sleep(Math.min(POLL, left));
+    const again = lookAgain(reader, pod);
+    if (again === undefined) throw failure("NOT_FOUND", `pod ${quoted(pod.uuid)} is gone`);
+    pod = again;
+  }
+  return pod;
+}
+
+/** A pod that is over never gets ready: waiting on would be waiting for ever. */
+function readiness(pod: Pod): boolean {
+  if (isFinished(pod.state))
+    throw new RktError(
+      "WRONG_STATE",
+      `error waiting for pod readiness: pod ${quoted(pod.uuid)} is not running anymore`,
+    );
+  return isReady(linux, pod);
+}
+
+async function tellStatus(pod: Pod, format: JsonFormat | undefined, output: Output): Promise<void> {
+  if (format !== undefined) {
+    const problems: unknown[] = [];
+    const value = podJson(linux, pod, (error) => problems.push(error));
+    if (problems.length > 0) throw new RktError("INVALID_INPUT", "unable to print status", { cause: problems[0] });
+    output.stdout(formatted(value, format));
+    return;
+  }
+  const say = (text: string) => output.stdout(`${text}\n`);
+  say(`state=${pod.state}`);
+  const [created, started] = [createdAt(linux, pod), startedAt(linux, pod)];
+  if (created !== undefined) say(`created=${goTime(created)}`);
+  if (started !== undefined) say(`started=${goTime(started)}`);
+  if (pod.state === "running" || pod.state === "exited") say(`networks=${networksText(podNetworks(linux, pod))}`);
+  if (!HAS_RUN.includes(pod.state)) return;
+  const pid = await pidOf(pod);
+  if (pid !== undefined) say(`pid=${pid}`);
+  say(`exited=${pod.state === "exited" || pod.state === "exited garbage"}`);
+  if (pod.state === "running") return;
+  for (const [app, status] of exitStatuses(linux, pod, appNames(pod))) say(`app-${app}=${status}`);
+}
+
+const HAS_RUN: readonly PodState[] = ["running", "deleting", "exited deleting", "exited", "exited garbage"];
+
+/** A pod that has just been started may not have written it yet: a second of patience. The number of a supervisor that is gone may be another process's. */
+async function pidOf(pod: Pod): Promise<number | undefined> {
+  if (pod.supervisorLost) return undefined;
+  const attempts = pod.state === "running" ? 10 : 0;
+  for (let attempt = 0; ; attempt++) {
+    const pid = recordedPid(linux, pod);
+    if (pid !== undefined || attempt >= attempts) return pid;
+    await Bun.sleep(POLL);
+  }
+}
+
+/** Of a pod that is being deleted the manifest may be gone already. */
+function appNames(pod: Pod): readonly string[] {
+  try {
+    return podManifest(linux, pod).apps.map((app) => app.name);
+  } catch (error) {
+    if (pod.state === "deleting" || pod.state === "exited deleting") return [];
+    throw error;
+  }
+}

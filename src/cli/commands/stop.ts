@@ -1,0 +1,77 @@
+/** rkt stop: asks pods to end, or ends them. */
+
+import { ExitStatus, RktError } from "../../core/errors.ts";
+import { quoted } from "../../core/text.ts";
+import { linux } from "../../host/mod.ts";
+import { closePod, endProcesses, findPod, isAfterRun, type Pod, type Remover, words } from "../../pod/mod.ts";
+import { formatStopArguments } from "../../stage1-contract/mod.ts";
+import type { Command, CommandInput } from "../command.ts";
+import { podWords, UUID_FILE_FLAG } from "../pod-words.ts";
+import { removerOf } from "../remover.ts";
+
+export const command: Command = {
+  name: "stop",
+  summary: "Stop a pod",
+  usage: "[--force] --uuid-file=FILE | UUID ...",
+  description:
+    "Asks the pod's supervisor to end the pod (TERM), and does not wait: `rkt status --wait` does. With --force everything in it is killed at once. What a pod whose supervisor was killed has left running is killed, and waited for, in either case.",
+  flags: [{ name: "force", kind: "bool", usage: "forced stopping" }, UUID_FILE_FLAG],
+  run: stopCommand,
+};
+
+async function stopCommand(input: CommandInput): Promise<number> {
+  const { flags, output } = input;
+  const remover = removerOf(input);
+  let failures = 0;
+  for (const word of uuidWords(input)) {
+    let pod: Pod;
+    try {
+      pod = findPod(remover, word);
+    } catch (error) {
+      output.error(`cannot get pod: ${words(error)}`);
+      failures += 1;
+      continue;
+    }
+    try {
+      if (isAfterRun(pod.state)) {
+        output.stdout(`pod ${quoted(pod.uuid)} is already stopped\n`);
+        continue;
+      }
+      await stopPod(remover, pod, flags.bool("force"));
+      output.stdout(`${quoted(pod.uuid)}\n`);
+    } catch (error) {
+      output.error(words(error));
+      failures += 1;
+    } finally {
+      closePod(linux, pod);
+    }
+  }
+  if (failures === 0) return 0;
+  output.error(`failed to stop ${failures} pod(s)`);
+  return 254;
+}
+
+/** rkt's one failure of this command that does not end with 254. */
+function uuidWords(input: CommandInput): readonly string[] {
+  try {
+    return podWords(input);
+  } catch (error) {
+    throw error instanceof RktError && error.code === "NOT_FOUND" ? new ExitStatus(1, error) : error;
+  }
+}
+
+async function stopPod(remover: Remover, pod: Pod, force: boolean): Promise<void> {
+  if (pod.state !== "running") throw new RktError("WRONG_STATE", `pod ${quoted(pod.uuid)} is not running`);
+  if (pod.supervisorLost) {
+    // Nobody is left to be asked.
+    if (await endProcesses(remover, pod)) return;
+    throw new RktError("SYSTEM_CALL", `error stopping ${quoted(pod.uuid)}: processes are left`);
+  }
+  let status: number;
+  try {
+    status = await remover.callStage1(pod.dir, "stop", formatStopArguments({ uuid: pod.uuid, force }));
+  } catch (cause) {
+    throw new RktError("STAGE1", `error stopping ${quoted(pod.uuid)}`, { cause });
+  }
+  if (status !== 0) throw new RktError("STAGE1", `error stopping ${quoted(pod.uuid)}: exit status ${status}`);
+}

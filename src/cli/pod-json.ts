@@ -1,0 +1,76 @@
+/** A pod as JSON, in rkt 1.30's shape: pod times in seconds, app times in nanoseconds, absent where there is nothing to say. `signal`, `oom` and `supervisor_lost` are additions. */
+
+import type { Host } from "../host/host.ts";
+import { appStatus, createdAt, manifestExpected, type Pod, podManifest, podNetworks, startedAt } from "../pod/mod.ts";
+import type { NameValue, PodManifest, RuntimeApp } from "../spec/appc/mod.ts";
+import { ordered, type Writable } from "../spec/json-text.ts";
+
+const SECOND = 1_000_000_000n;
+
+/** `onProblem` hears of what could not be read; the rest of the pod is still given. */
+export function podJson(host: Host, pod: Pod, onProblem: (error: unknown) => void): Writable {
+  const manifest = attempt(() => (manifestExpected(pod) ? podManifest(host, pod) : undefined), onProblem);
+  const networks = attempt(() => podNetworks(host, pod), onProblem) ?? [];
+  const seconds = (time: bigint | undefined) => (time === undefined ? undefined : time / SECOND);
+  return ordered(
+    ["name", pod.uuid],
+    ["state", pod.state],
+    ["networks", listOrNothing(networks.map(({ fields }) => fields as Writable))],
+    ["app_names", listOrNothing((manifest?.apps ?? []).map((app) => app.name))],
+    ["apps", manifest && listOrNothing(manifest.apps.map((app) => appJson(host, pod, manifest, app)))],
+    ["created_at", seconds(createdAt(host, pod))],
+    ["started_at", seconds(startedAt(host, pod))],
+    ["user_annotations", userMap(manifest?.userAnnotations)],
+    ["user_labels", userMap(manifest?.userLabels)],
+    ["supervisor_lost", pod.supervisorLost ? true : undefined],
+  );
+}
+
+function appJson(host: Host, pod: Pod, manifest: PodManifest, app: RuntimeApp): Writable {
+  const status = appStatus(host, pod, app.name);
+  return ordered(
+    ["name", app.name],
+    ["state", status.state],
+    ["created_at", status.created],
+    ["started_at", status.started],
+    ["finished_at", status.finished],
+    ["exit_code", status.exitCode],
+    ["signal", status.signal],
+    ["oom", status.oom ? true : undefined],
+    ["image_id", app.image.id],
+    ["mounts", listOrNothing(app.mounts.map((mount) => mountJson(manifest, app, mount)))],
+    ["user_annotations", userMap(app.app?.userAnnotations)],
+    ["user_labels", userMap(app.app?.userLabels)],
+  );
+}
+
+function mountJson(manifest: PodManifest, app: RuntimeApp, mount: RuntimeApp["mounts"][number]): Writable {
+  const volume = mount.appVolume ?? manifest.volumes.find(({ name }) => name === mount.volume);
+  const point = app.app?.mountPoints.find(({ path }) => path === mount.path);
+  return ordered(
+    ["name", mount.volume],
+    ["container_path", mount.path],
+    ["host_path", volume?.kind === "host" ? volume.source : ""],
+    ["read_only", volume?.readOnly ?? point?.readOnly ?? false],
+  );
+}
+
+function listOrNothing(list: readonly Writable[]): readonly Writable[] | undefined {
+  return list.length === 0 ? undefined : list;
+}
+
+/** A map of Go: its keys sorted. */
+function userMap(pairs: readonly NameValue[] | undefined): ReadonlyMap<string, Writable> | undefined {
+  if (pairs === undefined || pairs.length === 0) return undefined;
+  const sorted = [...pairs].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return new Map(sorted.map(({ name, value }) => [name, value]));
+}
+
+function attempt<T>(read: () => T, onProblem: (error: unknown) => void): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    onProblem(error);
+    return undefined;
+  }
+}
