@@ -40,13 +40,13 @@ export function netnsExists(host: Host, path: string): boolean {
  */
 export function createNetns(host: Host, path: string): void {
   makeSharedDirectory(host);
-  // An empty file may be left of a boot before (where /run is on disk) or of a set-up that was killed here.
-  closeSync(openSync(path, "a", 0o444));
   if (netnsExists(host, path)) {
     throw new RktError("CONFLICT", `Cannot create network namespace ${quoted(path)}: it exists already`, {
       hint: "a pod's network is set up once; `rkt gc` removes what a dead pod left",
     });
   }
+  // An empty file may be left of a boot before (where /run is on disk) or of a set-up that was killed here.
+  closeSync(openSync(path, "a", 0o444));
   // unshare(2) with CLONE_NEWNET moves the calling thread only. Everything until the return is synchronous and on the main thread, so no other code of this
   // process sees the new namespace; children are started from the main thread, after the return.
   const own = openSync("/proc/self/ns/net", "r");

@@ -12,7 +12,10 @@ export interface PlannedNetwork {
   /** Name of the copy in the pod's `net/`. */
   readonly file: string;
   readonly ifName: string;
+  /** As the user gave them. */
   readonly args: string;
+  /** Those of them that are not handed over as runtime values. */
+  readonly cniArgs: string;
   /** Values for plugins that declare the capability. */
   readonly runtimeConfig: JsonObject;
   readonly pluginPath: string;
@@ -39,15 +42,14 @@ export function planNetworks(
   const networks = confs.map((conf, index) => {
     const [pluginPath = ""] = conf.plugins.map((plugin) => findPlugin(plugin.type, dirs));
     const args = list.args(conf.name);
+    const { cniArgs, runtimeConfig } = splitArguments(conf, args);
     return {
       conf,
       file: uniqueFile(conf.file, files),
       ifName: `eth${index}`,
       args,
-      runtimeConfig: {
-        ...addressValues(args),
-        ...(index === mapping ? { portMappings: portMappings(ports) } : {}),
-      },
+      cniArgs,
+      runtimeConfig: index === mapping ? { ...runtimeConfig, portMappings: portMappings(ports) } : runtimeConfig,
       pluginPath,
     };
   });
@@ -62,8 +64,7 @@ function forwardableIndex(confs: readonly NetworkConf[]): number {
 
 /** The network whose plugins forward the ports (portmap): one only, since a port of the host can lead to one place. */
 function mappingIndex(confs: readonly NetworkConf[], preferred: number): number {
-  const takes = (conf: NetworkConf | undefined) =>
-    conf?.plugins.some((plugin) => plugin.capabilities.has("portMappings")) === true;
+  const takes = (conf: NetworkConf | undefined) => conf !== undefined && declares(conf, "portMappings");
   return takes(confs[preferred]) ? preferred : confs.findIndex(takes);
 }
 
@@ -77,17 +78,29 @@ function portMappings(ports: readonly ForwardedPort[]): JsonObject[] {
   }));
 }
 
-/** `--net=NAME:IP=…;MAC=…` reaches plugins that read CNI_ARGS, and those that declare the capabilities `ips` and `mac`. */
-function addressValues(args: string): JsonObject {
-  const values = new Map(
-    args.split(";").map((pair) => {
-      const equals = pair.indexOf("=");
-      return [pair.slice(0, equals), pair.slice(equals + 1)];
-    }),
-  );
-  const ip = values.get("IP");
-  const mac = values.get("MAC");
-  return { ...(ip === undefined ? {} : { ips: [ip] }), ...(mac === undefined ? {} : { mac }) };
+/**
+ * `--net=NAME:IP=…;MAC=…`: where a plugin declares the capability `ips` or `mac`, the value goes to it as a runtime value and to nobody as a CNI_ARGS pair:
+ * plugins refuse pairs that they do not know, and host-local would take an address that comes both ways for two.
+ */
+function splitArguments(conf: NetworkConf, args: string): { cniArgs: string; runtimeConfig: JsonObject } {
+  const ips: string[] = [];
+  const macs: string[] = [];
+  const rest = args.split(";").filter((pair) => {
+    const equals = pair.indexOf("=");
+    const [name, value] = [pair.slice(0, equals), pair.slice(equals + 1)];
+    if (name === "IP" && declares(conf, "ips")) ips.push(value);
+    else if (name === "MAC" && declares(conf, "mac")) macs.push(value);
+    else return true;
+    return false;
+  });
+  return {
+    cniArgs: rest.join(";"),
+    runtimeConfig: { ...(ips.length === 0 ? {} : { ips }), ...(macs[0] === undefined ? {} : { mac: macs[0] }) },
+  };
+}
+
+function declares(conf: NetworkConf, capability: string): boolean {
+  return conf.plugins.some((plugin) => plugin.capabilities.has(capability));
 }
 
 /** A user's file may be called like a built-in's and hold another network. */

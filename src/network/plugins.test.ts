@@ -12,7 +12,7 @@ import { parseNetList } from "./net-list.ts";
 import { planNetworks } from "./plan.ts";
 import { negotiateVersion } from "./plugin.ts";
 import { programEnvironment } from "./program.ts";
-import { recordNetns, recordNetwork, recordState, saveNetInfo } from "./record.ts";
+import { recordedNetworks, recordNetns, recordNetwork, recordState, saveNetInfo } from "./record.ts";
 import { tearDownNetwork } from "./tear-down.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "rkt-plugins-"));
@@ -165,15 +165,28 @@ describe("planNetworks", () => {
     expect(networks.map((network) => network.runtimeConfig)).toEqual([{}, { portMappings: [mapping] }]);
   });
 
-  test("passes an address both as argument and as capability, names interfaces in order, keeps file names apart", () => {
+  test("names interfaces in order, keeps file names apart, passes arguments on", () => {
     const confs = ["a", "b"].map((name) => conf(name, "10.conflist", { type: "one" }));
-    const { networks } = plan(confs, "a,b:IP=10.213.0.9;MAC=02:00:00:00:00:01");
+    const { networks } = plan(confs, "a,b:IP=10.213.0.9;X=1");
     expect(networks[1]).toMatchObject({
       ifName: "eth1",
       file: "10-2.conflist",
-      args: "IP=10.213.0.9;MAC=02:00:00:00:00:01",
-      runtimeConfig: { ips: ["10.213.0.9"], mac: "02:00:00:00:00:01" },
+      cniArgs: "IP=10.213.0.9;X=1",
       pluginPath: join(pluginDir, "one"),
+    });
+  });
+
+  test("hands an address over as a runtime value where a plugin declares that it takes one", () => {
+    const a = conf(
+      "a",
+      "a.conflist",
+      { type: "one", capabilities: { ips: true } },
+      { type: "two", capabilities: { mac: true } },
+    );
+    expect(plan([a], "a:IP=10.213.0.9;X=1;MAC=02:00:00:00:00:01").networks[0]).toMatchObject({
+      args: "IP=10.213.0.9;X=1;MAC=02:00:00:00:00:01",
+      cniArgs: "X=1",
+      runtimeConfig: { ips: ["10.213.0.9"], mac: "02:00:00:00:00:01" },
     });
   });
 
@@ -258,6 +271,8 @@ describe("tearDownNetwork", () => {
         prefix6: 64,
       },
     ]);
+    recordState(podDir, "20-b.conf", { ...state, args: "", result: undefined });
+    expect(recordedNetworks(podDir)[0]).toMatchObject({ state: { ifName: "eth0", args: "" } });
     writeFileSync(join(podDir, "net", "20-b.conf.state"), "");
     await tearDownNetwork({ ...context, host });
     expect(calls()[0]).toMatchObject({ ifName: "eth7", args: "A=1" });

@@ -102,7 +102,8 @@ function readState(path: string, conf: NetworkConf, info: JsonObject | undefined
   const saved = parseObject(readIfThere(path));
   return {
     ifName: textOf(saved.ifName) ?? textOf(info?.ifName) ?? `eth${index}`,
-    args: textOf(saved.args) ?? textOf(info?.args) ?? "",
+    // An empty string in the state is an answer: net-info.json shows what the user gave, which may be more than what the plugins got.
+    args: typeof saved.args === "string" ? saved.args : (textOf(info?.args) ?? ""),
     version: CNI_VERSIONS.find((version) => version === saved.version) ?? conf.version,
     runtimeConfig: objectOf(saved.runtimeConfig),
     result: saved.result,

@@ -66,7 +66,7 @@ export async function setUpNetwork(request: SetUpNetwork): Promise<NetworkResult
 
 async function attach(
   { podDir, uuid, emit }: NetworkContext,
-  { conf, file, ifName, args, runtimeConfig }: PlannedNetwork,
+  { conf, file, ifName, cniArgs: args, runtimeConfig }: PlannedNetwork,
   where: { netns: string; dirs: readonly string[] },
 ): Promise<CniResult> {
   const type = conf.plugins[0]?.type ?? "";

@@ -1,0 +1,422 @@
+/**
+ * CNI networks with the distribution's own plugins. Needs root, iptables, containernetworking-plugins, busybox, iproute2.
+ *
+ * The whole file runs in network and mount namespaces of its own, which play the host: the machine's interfaces, firewall, leases and /run/netns are out of
+ * reach, also for a test that is killed. Within them every test must leave no interface, no rule, no lease and no namespace behind.
+ */
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { newUuid } from "../../src/core/uuid.ts";
+import { CLONE, MNT_DETACH, MS } from "../../src/host/constants.ts";
+import { linux } from "../../src/host/linux.ts";
+import { type ForwardedPort, type NetworkResult, setUpNetwork, tearDownNetwork } from "../../src/network/mod.ts";
+
+const root = process.getuid?.() === 0;
+const path = process.env.PATH;
+const lines: string[] = [];
+const servers: Bun.Subprocess[] = [];
+let dir = "";
+let before = "";
+
+interface Pod {
+  uuid: string;
+  podDir: string;
+  context: Parameters<typeof tearDownNetwork>[0];
+}
+let pods: Pod[] = [];
+
+function sh(command: string): string {
+  const { stdout, stderr, exitCode } = Bun.spawnSync(["sh", "-c", command], { env: process.env });
+  if (exitCode !== 0) throw new Error(`${command}: status ${exitCode}: ${stderr}`);
+  return stdout.toString();
+}
+
+/** Everything that a pod's network can leave behind, as text. */
+function traces(): string {
+  const rules = (program: string) =>
+    sh(`${program} -t nat`)
+      .split("\n")
+      .filter((line) => /^(-A|:(CNI|RKT))/.test(line) && !line.includes("CNI-HOSTPORT") && !line.includes("CNI-DN"));
+  const leases = sh("find /var/lib/cni -type f ! -name lock ! -name 'last_reserved*' | sort");
+  const links = sh("ip -o link | awk '{print $2}'");
+  return JSON.stringify([
+    links,
+    rules("iptables-nft-save"),
+    rules("iptables-legacy-save"),
+    leases,
+    sh("ls /run/netns"),
+  ]);
+}
+
+function pod(): Pod {
+  const uuid = newUuid();
+  const podDir = join(dir, uuid);
+  mkdirSync(podDir);
+  const emit = (event: object) => void lines.push("text" in event ? String(event.text) : "");
+  const made = {
+    uuid,
+    podDir,
+    context: { uuid, podDir, localConfigDir: join(dir, "etc"), stage1NetDirs: [], emit, host: linux },
+  };
+  pods.push(made);
+  return made;
+}
+
+const up = (target: Pod, net: string, ports: ForwardedPort[] = []) => setUpNetwork({ ...target.context, net, ports });
+
+async function upWithNamespace(target: Pod, net: string, ports: ForwardedPort[] = []): Promise<NetworkResult> {
+  const result = await up(target, net, ports);
+  if (result === undefined) throw new Error("no namespace");
+  return result;
+}
+
+async function down(target: Pod): Promise<void> {
+  expect(await tearDownNetwork(target.context)).toEqual([]);
+}
+
+function conf(file: string, text: object): void {
+  writeFileSync(join(dir, "etc/net.d", file), JSON.stringify(text));
+}
+
+const ptp = (name: string, third: number, more: object = {}) => ({
+  name,
+  cniVersion: "0.3.1",
+  type: "ptp",
+  ipam: { type: "host-local", subnet: `10.213.${third}.0/24`, routes: [{ dst: "0.0.0.0/0" }] },
+  ...more,
+});
+
+/** A web server in the pod that answers with its pod's UUID. */
+async function serve(target: Pod, { netnsPath }: NetworkResult): Promise<void> {
+  const www = join(target.podDir, "www");
+  mkdirSync(www);
+  writeFileSync(join(www, "index.html"), target.uuid);
+  const httpd = ["busybox", "httpd", "-f", "-p", "80", "-h", www];
+  servers.push(Bun.spawn(["nsenter", `--net=${netnsPath}`, ...httpd], { stdout: "ignore", stderr: "ignore" }));
+  for (let tries = 0; tries < 100; tries += 1) {
+    if (sh(`nsenter --net=${netnsPath} ss -Hltn 'sport = :80'`) !== "") return;
+    await Bun.sleep(10);
+  }
+  throw new Error("the web server did not start");
+}
+
+const get = (url: string, netns?: string) =>
+  sh(`${netns === undefined ? "" : `nsenter --net=${netns}`} curl -sSf -m 5 --noproxy '*' http://${url}/`);
+
+const web = (hostPort: number, hostIp?: string): ForwardedPort => ({
+  name: "http",
+  protocol: "tcp",
+  podPort: 80,
+  hostPort,
+  hostIp,
+});
+
+/** Puts a program of that name before all others. */
+function override(program: string, script: string): void {
+  writeFileSync(join(dir, "bin", program), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+}
+
+beforeAll(() => {
+  if (!root) return;
+  linux.unshare(CLONE.NEWNS | CLONE.NEWNET);
+  linux.mount(null, "/", null, MS.REC | MS.PRIVATE, null);
+  linux.interfaceUp("lo");
+  for (const owned of ["/var/lib/cni", "/run/netns"]) {
+    mkdirSync(owned, { recursive: true });
+    linux.mount("tmpfs", owned, "tmpfs", 0, null);
+  }
+  sh("ip link add rktnet0 type veth peer name rktnet1 && ip addr add 10.213.254.1/24 dev rktnet0");
+  sh("ip link set rktnet0 up && ip link set rktnet1 up");
+});
+
+beforeEach(() => {
+  if (!root) return;
+  dir = mkdtempSync(join(tmpdir(), "rkt-network-"));
+  mkdirSync(join(dir, "etc/net.d"), { recursive: true });
+  mkdirSync(join(dir, "bin"));
+  process.env.PATH = `${join(dir, "bin")}:${path}`;
+  pods = [];
+  lines.length = 0;
+  before = traces();
+});
+
+afterEach(async () => {
+  if (!root) return;
+  for (const server of servers.splice(0)) {
+    server.kill("SIGKILL");
+    await server.exited;
+  }
+  for (const left of pods) expect(await tearDownNetwork(left.context)).toEqual([]);
+  process.env.PATH = path;
+  rmSync(dir, { recursive: true });
+  expect(traces()).toBe(before);
+});
+
+afterAll(() => {
+  if (!root) return;
+  linux.umount("/var/lib/cni", MNT_DETACH);
+});
+
+describe.skipIf(!root)("setUpNetwork", () => {
+  test("gives a pod the default network: an address, a route, the host as gateway, forwarding", async () => {
+    const target = pod();
+    const result = await upWithNamespace(target, "default");
+    const address = result.interfaces[0]?.ip4;
+    expect(address?.ip).toMatch(/^172\.16\.28\.\d+$/);
+    expect(result.forwardable).toEqual({
+      network: "default",
+      ifName: "eth0",
+      ip: address?.ip ?? "",
+      gateway: "172.16.28.1",
+    });
+    expect(readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim()).toBe("1");
+    const inside = sh(`nsenter --net=${result.netnsPath} ip -o addr; nsenter --net=${result.netnsPath} ip route`);
+    expect(inside).toContain("127.0.0.1/8 scope host lo");
+    expect(inside).toContain(`${address?.ip}/24`);
+    expect(inside).toContain("default via 172.16.28.1 dev eth0");
+    await serve(target, result);
+    expect(get(`${address?.ip}:80`)).toBe(target.uuid);
+    expect(readFileSync(join(target.podDir, "netns"), "utf8")).toBe(result.netnsPath);
+    expect(JSON.parse(readFileSync(join(target.podDir, "net-info.json"), "utf8"))).toEqual([
+      {
+        netName: "default",
+        netConf: "net/99-default.conf",
+        pluginPath: "/usr/lib/cni/ptp",
+        ifName: "eth0",
+        ip: address?.ip,
+        args: "",
+        mask: "255.255.255.0",
+      },
+    ]);
+    expect(lines).toContain("loading network default with type ptp");
+    await down(target);
+    expect(lines.at(-1)).toBe("teardown - executing net-plugin ptp");
+    expect(traces()).toBe(before);
+    expect(existsSync(join(target.podDir, "net"))).toBe(false);
+    await down(target);
+  });
+
+  test("makes nothing for host, and only a loopback interface for none", async () => {
+    expect(await up(pod(), "host")).toBeUndefined();
+    const target = pod();
+    const result = await upWithNamespace(target, "none");
+    expect(sh(`nsenter --net=${result.netnsPath} ip -br link`)).toMatch(/^lo .*\n$/);
+    expect(result.interfaces).toEqual([]);
+    expect(lines).toContain("networking namespace with loopback only");
+    await expect(up(target, "none")).rejects.toThrow("it exists already");
+    await down(target);
+  });
+
+  test("joins several networks in the order of their files; the first DNS wins, IP= selects an address", async () => {
+    conf("20-b.conf", ptp("b", 2, { dns: { nameservers: ["10.213.2.1"], search: ["b.example"] } }));
+    conf("10-a.conf", ptp("a", 1, { dns: { nameservers: ["10.213.1.1"] }, ipMasq: true }));
+    const result = await upWithNamespace(pod(), "b:IP=10.213.2.77,a");
+    expect(result.interfaces.map(({ network, ifName }) => [network, ifName])).toEqual([
+      ["a", "eth0"],
+      ["b", "eth1"],
+    ]);
+    expect(result.interfaces[1]?.ip4?.ip).toBe("10.213.2.77");
+    expect(result.dns).toMatchObject({ network: "a", nameservers: ["10.213.1.1"] });
+    expect(result.forwardable?.network).toBe("a");
+    const taken = pod();
+    await expect(up(taken, "a,b:IP=10.213.2.77")).rejects.toThrow("requested IP address 10.213.2.77 is not available");
+    // Network a was added before b failed: it must be gone again.
+    expect(readdirSync("/var/lib/cni/networks/a").filter((file) => file.startsWith("10."))).toHaveLength(1);
+    expect(existsSync(join(taken.podDir, "net"))).toBe(false);
+    expect(readdirSync("/run/netns")).toHaveLength(1);
+  });
+
+  test("runs a list of plugins with IPv4 and IPv6, ports by portmap", async () => {
+    const ranges = [[{ subnet: "10.213.3.0/24" }], [{ subnet: "fd00:213:3::/64" }]];
+    conf("10-dual.conflist", {
+      name: "dual",
+      cniVersion: "1.0.0",
+      plugins: [
+        {
+          type: "bridge",
+          bridge: "rktbr213",
+          isDefaultGateway: true,
+          ipMasq: true,
+          ipam: { type: "host-local", ranges },
+        },
+        { type: "portmap", capabilities: { portMappings: true } },
+        { type: "tuning", capabilities: { mac: true } },
+      ],
+    });
+    try {
+      const target = pod();
+      const result = await upWithNamespace(target, "dual:MAC=02:13:00:00:00:07", [web(18_083)]);
+      const [only] = result.interfaces;
+      expect(only).toMatchObject({ ip4: { prefix: 24 }, ip6: { prefix: 64 }, mac: "02:13:00:00:00:07" });
+      expect(only?.ip6?.ip).toStartWith("fd00:213:3::");
+      expect(sh("iptables-save -t nat")).not.toContain("RKT-PFWD");
+      await serve(target, result);
+      expect(get("10.213.254.1:18083")).toBe(target.uuid);
+      await down(target);
+    } finally {
+      sh("ip link del rktbr213");
+    }
+  });
+
+  test("refuses networks, plugins and ports that are not there, and leaves nothing", async () => {
+    const target = pod();
+    await expect(up(target, "nowhere,default")).rejects.toThrow("networks not found: nowhere");
+    conf("10-x.conf", { name: "x", type: "no-such-plugin" });
+    await expect(up(target, "x")).rejects.toThrow('Could not find plugin "no-such-plugin"');
+    await expect(up(target, "none", [web(1)])).rejects.toThrow("--port flag does not work with 'none' networking");
+    expect(readdirSync(target.podDir)).toEqual([]);
+  });
+});
+
+describe.skipIf(!root)("ports", () => {
+  beforeEach(() => conf("10-p.conf", ptp("p", 4, { ipMasq: true })));
+
+  for (const kind of ["nft", "legacy"]) {
+    test(`lead into the pod from the host, from 127.0.0.1 and from outside (iptables-${kind})`, async () => {
+      for (const tool of ["iptables", "iptables-restore", "iptables-save"]) {
+        symlinkSync(`/usr/sbin/${tool.replace("iptables", `iptables-${kind}`)}`, join(dir, "bin", tool));
+      }
+      const target = pod();
+      const result = await upWithNamespace(target, "p", [web(18_080), web(18_081, "10.213.254.1")]);
+      await serve(target, result);
+      expect(get("127.0.0.1:18080")).toBe(target.uuid);
+      expect(get("localhost:18080")).toBe(target.uuid);
+      expect(get("10.213.254.1:18080")).toBe(target.uuid);
+      expect(get("10.213.254.1:18081")).toBe(target.uuid);
+      expect(() => get("127.0.0.1:18081")).toThrow();
+      const client = await upWithNamespace(pod(), "p");
+      expect(get("10.213.254.1:18080", client.netnsPath)).toBe(target.uuid);
+      expect(sh("iptables-save -t nat")).toContain(`RKT-PFWD-DNAT-${target.uuid.slice(0, 8)}`);
+      await down(target);
+      expect(sh("iptables-save -t nat")).not.toContain("RKT-PFWD");
+    });
+  }
+
+  test("of many pods started at once do not disturb each other", async () => {
+    const many = Array.from({ length: 8 }, (_, index) => ({ target: pod(), port: 18_100 + index }));
+    const results = await Promise.all(many.map(({ target, port }) => upWithNamespace(target, "p", [web(port)])));
+    expect(new Set(results.map((result) => result.forwardable?.ip)).size).toBe(8);
+    const rules = sh("iptables-save -t nat");
+    for (const { port } of many) expect(rules).toContain(`--dport ${port} -j DNAT`);
+    await Promise.all(many.map(({ target }) => down(target)));
+  });
+
+  test("are removed even when somebody emptied the nat table meanwhile", async () => {
+    const target = pod();
+    await upWithNamespace(target, "p", [web(18_080)]);
+    sh("iptables -w -t nat -D OUTPUT 1");
+    await down(target);
+    expect(traces()).toBe(before);
+  });
+
+  test("fail with the table's name on a kernel without it, and leave nothing", async () => {
+    override(
+      "iptables-restore",
+      `echo "iptables-restore v1.8.9 (legacy): unable to initialize table 'nat'" >&2; exit 3`,
+    );
+    const target = pod();
+    await expect(up(target, "p", [web(18_080)])).rejects.toThrow('iptables cannot use the kernel\'s "nat" table');
+    expect(lines.filter((line) => line.startsWith("cannot clean up"))).toEqual([]);
+    expect(existsSync(join(target.podDir, "net"))).toBe(false);
+  });
+});
+
+describe.skipIf(!root)("tearDownNetwork", () => {
+  beforeEach(() => conf("10-p.conf", ptp("p", 5, { ipMasq: true })));
+
+  test("gives everything back after a reboot: no namespace, no interface, no rule, but a lease", async () => {
+    const target = pod();
+    const { netnsPath } = await upWithNamespace(target, "p", [web(18_080)]);
+    linux.umount(netnsPath, MNT_DETACH);
+    unlinkSync(netnsPath);
+    sh("iptables-restore < /dev/null; iptables -w -t nat -F; iptables -w -t nat -X");
+    expect(readdirSync("/var/lib/cni/networks/p").filter((file) => file.startsWith("10."))).toHaveLength(1);
+    await down(target);
+  });
+
+  test("uses the copy of the configuration, not the changed original", async () => {
+    const target = pod();
+    await upWithNamespace(target, "p");
+    unlinkSync(join(dir, "etc/net.d/10-p.conf"));
+    await down(target);
+    expect(traces()).toBe(before);
+  });
+
+  /** Each runs in a process of its own, which is killed at that point. */
+  const deaths: [string, () => void, string][] = [
+    ["right after the namespace was made", () => {}, "host.setns = (...a) => { linux.setns(...a); die(); }"],
+    [
+      "before the plugin",
+      () => override("true", ""),
+      "emit = (e) => { if (e.text.startsWith('loading network p')) die(); }",
+    ],
+    ["by the plugin, before it did anything", () => plugin("kill -9 $PPID; sleep 0.1; exec /usr/lib/cni/ptp"), ""],
+    ["by the plugin, after it did everything", () => plugin("/usr/lib/cni/ptp; kill -9 $PPID"), ""],
+    ["before the firewall rules", () => override("iptables-restore", "kill -9 $PPID"), ""],
+    [
+      "after the firewall rules",
+      () => override("iptables-restore", "/usr/sbin/iptables-restore $*; kill -9 $PPID"),
+      "",
+    ],
+  ];
+
+  function plugin(script: string): void {
+    const file = join(dir, "etc/net.d/killer");
+    const wrapper = `#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exec /usr/lib/cni/ptp\n${script}\n`;
+    writeFileSync(file, wrapper, { mode: 0o755 });
+    conf("10-p.conf", ptp("p", 5, { type: "killer" }));
+  }
+
+  test.each(deaths)("cleans up a set-up that was killed %s", async (_when, prepare, hook) => {
+    prepare();
+    const target = pod();
+    const code = `
+      const { setUpNetwork } = await import(${JSON.stringify(join(import.meta.dir, "../../src/network/mod.ts"))});
+      const { linux } = await import(${JSON.stringify(join(import.meta.dir, "../../src/host/linux.ts"))});
+      const die = () => process.kill(process.pid, "SIGKILL");
+      const host = { ...linux };
+      let emit = () => {};
+      ${hook};
+      const { context, ports } = JSON.parse(process.env.REQUEST);
+      await setUpNetwork({ ...context, net: "p", ports, host, emit });
+    `;
+    const REQUEST = JSON.stringify({ context: target.context, ports: [web(18_080)] });
+    const child = Bun.spawn([process.execPath, "--no-env-file", "-e", code], { env: { ...process.env, REQUEST } });
+    await child.exited;
+    expect(child.signalCode).toBe("SIGKILL");
+    rmSync(join(dir, "bin/iptables-restore"), { force: true });
+    await Bun.sleep(300);
+    await down(target);
+    expect(traces()).toBe(before);
+    expect(existsSync(join(target.podDir, "net"))).toBe(false);
+  });
+});
+
+describe.skipIf(!root)("joinNetns", () => {
+  test("moves a process into the pod's namespace, and what it executes after it", async () => {
+    const { netnsPath } = await upWithNamespace(pod(), "none");
+    const code = `
+      const { joinNetns } = await import(${JSON.stringify(join(import.meta.dir, "../../src/network/mod.ts"))});
+      const { linux } = await import(${JSON.stringify(join(import.meta.dir, "../../src/host/linux.ts"))});
+      joinNetns(linux, process.env.NETNS);
+      linux.execve("/bin/cat", ["cat", "/proc/self/net/dev"], {});
+    `;
+    const env = { ...process.env, NETNS: netnsPath };
+    const { stdout } = Bun.spawnSync([process.execPath, "--no-env-file", "-e", code], { env });
+    const interfaces = [...stdout.toString().matchAll(/^ *(\S+):/gm)].map((match) => match[1]);
+    expect(interfaces).toEqual(["lo"]);
+  });
+});
