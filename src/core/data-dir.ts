@@ -104,6 +104,10 @@ export class DataDir {
   layerRootfs(layerId: string): string {
     return join(this.layer(layerId), "rootfs");
   }
+  /** One lock file per layer (name: the layer's id): whoever renders it holds it. */
+  get layerLocks(): string {
+    return join(this.cas, "treestorelocks");
+  }
   /** Short symbolic links to layers: overlay options are cut at one page, so they use `l/<26 characters>` relative to `cas`. */
   get layerLinks(): string {
     return join(this.cas, "l");

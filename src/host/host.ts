@@ -104,6 +104,12 @@ export interface Host {
   lgetxattr(path: HostPath, name: HostPath): Buffer;
   llistxattr(path: HostPath): Buffer[];
   lremovexattr(path: HostPath, name: HostPath): void;
+  /** lseek(2); SEEK.DATA and SEEK.HOLE find the parts of a sparse file. */
+  seek(fd: number, offset: number, whence: number): number;
+  /** Makes `toFd` share the whole content of `fromFd` (ioctl_ficlone(2)). EOPNOTSUPP, EXDEV, EINVAL, ENOTTY: not on this file system. */
+  cloneFile(fromFd: number, toFd: number): void;
+  /** Copies up to `length` bytes at both files' positions (copy_file_range(2)); the result is how many. */
+  copyFileRange(fromFd: number, toFd: number, length: number): number;
   syncfs(fd: number): void;
   /** Type number of the file system (statfs(2)), e.g. 0x794c7630 for overlayfs. */
   fileSystemType(path: string): number;

@@ -474,6 +474,28 @@ export const linux: Host = {
       () => libc.lremovexattr(file, key),
     );
   },
+  seek(fd, offset, whence) {
+    return checked(
+      "seek in",
+      () => `descriptor ${fd}`,
+      () => libc.syscall(SYS.lseek, fd, offset, whence, 0, 0, 0),
+    );
+  },
+  cloneFile(fromFd, toFd) {
+    const FICLONE = 0x40049409;
+    checked(
+      "clone",
+      () => `descriptor ${fromFd}`,
+      () => libc.syscall(SYS.ioctl, toFd, FICLONE, fromFd, 0, 0, 0),
+    );
+  },
+  copyFileRange(fromFd, toFd, length) {
+    return checked(
+      "copy",
+      () => `descriptor ${fromFd}`,
+      () => libc.syscall(SYS.copy_file_range, fromFd, 0, toFd, 0, length, 0),
+    );
+  },
   syncfs(fd) {
     checked(
       "sync",

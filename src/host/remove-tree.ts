@@ -41,7 +41,7 @@ const STRICT = RESOLVE.NO_XDEV | RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS | R
  * Throws CONFLICT naming the mount when something is mounted in the tree, before anything is removed; nothing beyond a mount is ever touched (openat2(2),
  * RESOLVE_NO_XDEV). Throws SystemCallError when the kernel refuses.
  */
-export function removeTree(host: Host, parentFd: number, name: string): void {
+export function removeTree(host: Host, parentFd: number, name: HostPath): void {
   refuseMounts(parentFd, name);
   const removal: Removal = { host, frames: [], moved: 0 };
   try {
@@ -157,12 +157,13 @@ function ignoreMissing(call: () => void): void {
 }
 
 /** A mount is refused up front, while the tree is still whole; RESOLVE_NO_XDEV is what holds when one appears later. */
-function refuseMounts(parentFd: number, name: string): void {
-  if (name === "" || name === "." || name === ".." || name.includes("/")) {
+function refuseMounts(parentFd: number, name: HostPath): void {
+  const text = bare(name);
+  if (text === "" || text === "." || text === ".." || text.includes("/")) {
     throw new RktError("INTERNAL", `internal error: cannot remove the tree ${quotedPath(name)}: expected one name`);
   }
   const parent = readlinkSync(`/proc/self/fd/${parentFd}`);
-  const [first]: MountEntry[] = mountsBelow(parent === "/" ? `/${name}` : `${parent}/${name}`);
+  const [first]: MountEntry[] = mountsBelow(parent === "/" ? `/${text}` : `${parent}/${text}`);
   if (first !== undefined) throw mountedError(first.mountPoint);
 }
 

@@ -24,6 +24,8 @@ export interface WorkerOptions {
   /** Descriptors that become 3, 4, … in the worker. */
   descriptors: readonly number[];
   request: unknown;
+  /** Words that stand before the executable instead of setpriv's: a worker that confines itself in steps (the unpacker). `account` and `groups` are unused then. */
+  launcher?: readonly string[];
   /** Variables besides PATH and LANG (proxies, for instance). */
   env?: Readonly<Record<string, string>>;
 }
@@ -38,6 +40,8 @@ export interface Worker {
   send(message: unknown): void;
   /** Ends it at once (when the caller gives up). */
   kill(): void;
+  /** Resolves when the worker, and whatever it started, is gone. */
+  ended(): Promise<void>;
 }
 
 /** Starts a worker. The caller's descriptors stay open and its own. */
@@ -45,21 +49,29 @@ export function startWorker(options: WorkerOptions): Worker {
   // The executable is passed as a descriptor: the build tree may lie in a directory that the worker's user cannot enter.
   const executable = openSync("/proc/self/exe", "r");
   const executableNumber = 3 + options.descriptors.length;
-  const child = spawn(
-    "setpriv",
-    [...confinement(options), `/proc/self/fd/${executableNumber}`, "worker", options.worker],
-    {
-      cwd: "/",
-      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8", ...options.env },
-      stdio: ["pipe", "pipe", "pipe", ...options.descriptors, executable],
-    },
-  );
+  const [program = "setpriv", ...words] = options.launcher ?? ["setpriv", ...confinement(options)];
+  const child = spawn(program, [...words, `/proc/self/fd/${executableNumber}`, "worker", options.worker], {
+    cwd: "/",
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8", ...options.env },
+    stdio: ["pipe", "pipe", "pipe", ...options.descriptors, executable],
+  });
   closeSync(executable);
+  const ended = new Promise<Ending>((resolve, reject) => {
+    child.once("error", reject);
+    // "close" comes when nobody has the other end of the pipes any more: also the descendants of a launcher are gone then.
+    child.once("close", (code, signal) => resolve({ code, signal }));
+  });
+  ended.catch(() => {});
   send(child, options.request);
   return {
-    messages: () => messages(child, options.worker),
+    messages: () => messages(child, options.worker, ended),
     send: (message) => send(child, message),
     kill: () => void child.kill("SIGKILL"),
+    ended: () =>
+      ended.then(
+        () => {},
+        () => {},
+      ),
   };
 }
 
@@ -81,16 +93,18 @@ function send(child: ChildProcess, message: unknown): void {
   child.stdin?.write(`${JSON.stringify(message)}\n`);
 }
 
-async function* messages(child: ChildProcess, name: string): AsyncGenerator<unknown> {
+interface Ending {
+  code: number | null;
+  signal: string | null;
+}
+
+async function* messages(child: ChildProcess, name: string, ended: Promise<Ending>): AsyncGenerator<unknown> {
   const lastWords: string[] = [];
   child.stderr?.on("data", (chunk: Buffer) => {
     if (lastWords.length < 64) lastWords.push(chunk.toString("utf8"));
   });
-  const ended = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code, signal) => resolve({ code, signal }));
-  });
-  ended.catch(() => {});
+  // A character may be cut in two by the pipe; decoding piece by piece would spoil it.
+  child.stdout?.setEncoding("utf8");
   let pending = "";
   for await (const chunk of child.stdout ?? []) {
     pending += String(chunk);

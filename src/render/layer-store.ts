@@ -1,0 +1,188 @@
+/**
+ * Directories of rendered layers: `cas/layer/ID/{rootfs/,manifest,rendered}`, root only. A layer is filled as `ID.tmp` and renamed, so `ID` is whole or, half
+ * removed, without its `rendered` mark. Whoever holds the lock `cas/treestorelocks/ID` owns both names.
+ */
+
+import {
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  symlinkSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { DataDir } from "../core/data-dir.ts";
+import { RktError } from "../core/errors.ts";
+import { quoted } from "../core/text.ts";
+import { lockWithBackoff } from "../host/lock.ts";
+import { AT_FDCWD, type Host, isErrno, O } from "../host/mod.ts";
+import { removeTree } from "../host/remove-tree.ts";
+import { layerLink } from "./layer-id.ts";
+
+/** A layer being filled. */
+export interface NewLayer {
+  readonly layerId: string;
+  /** Its temporary directory. */
+  readonly dir: string;
+  readonly rootfs: string;
+  /** Mount point for the unpacker's root. */
+  readonly jail: string;
+}
+
+/** What the mark says, beside that the layer is whole. */
+export interface LayerMark {
+  /** Bytes of file content. */
+  readonly size: number;
+}
+
+const MANIFEST = "manifest";
+const MARK = "rendered";
+const LARGEST_MARK = 4096;
+
+/**
+ * Creates the directories for rendered content. Throws INVALID_INPUT when one of them is not root's alone: `cas` itself belongs to group rkt, and what lies
+ * in these directories is run as root.
+ */
+export function prepareStore(dataDir: DataDir): void {
+  for (const directory of [dataDir.layers, dataDir.layerLocks, dataDir.layerLinks, dataDir.trees]) {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const status = lstatSync(directory);
+    if (!status.isDirectory() || status.uid !== process.geteuid?.() || (status.mode & 0o022) !== 0) {
+      throw new RktError(
+        "INVALID_INPUT",
+        `Cannot use ${quoted(directory)}: expected a directory that only root can write`,
+      );
+    }
+  }
+}
+
+/** True when the layer is there and whole. */
+export function isRendered(dataDir: DataDir, layerId: string): boolean {
+  return lstatSync(join(dataDir.layer(layerId), MARK), { throwIfNoEntry: false })?.isFile() === true;
+}
+
+/** The layer's mark, or undefined. */
+export function layerMark(dataDir: DataDir, layerId: string): LayerMark | undefined {
+  try {
+    const text = readFileSync(join(dataDir.layer(layerId), MARK), "utf8");
+    const mark: unknown = text.length > LARGEST_MARK ? undefined : JSON.parse(text);
+    const size = typeof mark === "object" && mark !== null && "size" in mark ? mark.size : undefined;
+    return typeof size === "number" ? { size } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The image manifest that came out of the layer's archive (appc), as text. Throws NOT_FOUND. */
+export function layerManifest(dataDir: DataDir, layerId: string): string {
+  try {
+    return readFileSync(join(dataDir.layer(layerId), MANIFEST), "utf8");
+  } catch (cause) {
+    throw new RktError("NOT_FOUND", `Cannot read the manifest of layer ${layerId}`, { cause });
+  }
+}
+
+/**
+ * Takes the lock of a layer, waiting for whoever renders it. The result gives it back. Locks of one image are taken from the lowest layer up, by everybody, so
+ * two renders never wait for each other.
+ */
+export async function lockLayer(host: Host, dataDir: DataDir, layerId: string): Promise<() => void> {
+  const fd = openSync(join(dataDir.layerLocks, layerId), "a", 0o600);
+  try {
+    await lockWithBackoff(host, fd, "exclusive", { what: `layer ${layerId}` });
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  return () => closeSync(fd);
+}
+
+/** Starts afresh: what a killed render left is removed. Under the layer's lock. */
+export function startLayer(host: Host, dataDir: DataDir, layerId: string): NewLayer {
+  discardLayer(host, dataDir, layerId);
+  const dir = temporary(dataDir, layerId);
+  mkdirSync(dir, { mode: 0o700 });
+  const [rootfs, jail] = [join(dir, "rootfs"), join(dir, "jail")];
+  mkdirSync(rootfs, { mode: 0o755 });
+  mkdirSync(jail, { mode: 0o700 });
+  return { layerId, dir, rootfs, jail };
+}
+
+/**
+ * Makes a filled layer permanent: content reaches the disk first, then the mark, then the name. After a crash in between the layer is not there. Under the lock.
+ */
+export function finishLayer(
+  host: Host,
+  dataDir: DataDir,
+  layer: NewLayer,
+  mark: LayerMark,
+  manifest: Buffer | undefined,
+): void {
+  rmdirSync(layer.jail);
+  if (manifest !== undefined) writeFile(join(layer.dir, MANIFEST), manifest);
+  const fd = openSync(layer.rootfs, "r");
+  try {
+    host.syncfs(fd);
+  } finally {
+    closeSync(fd);
+  }
+  writeFile(join(layer.dir, MARK), Buffer.from(`${JSON.stringify(mark)}\n`));
+  linkLayer(dataDir, layer.layerId);
+  renameSync(layer.dir, dataDir.layer(layer.layerId));
+  syncDirectory(dataDir.layers);
+}
+
+/** Removes both names of a layer. The mark goes first: from then on nobody takes the rest for a layer. Under the layer's lock. */
+export function discardLayer(host: Host, dataDir: DataDir, layerId: string): void {
+  const parent = host.openat(AT_FDCWD, dataDir.layers, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0);
+  try {
+    try {
+      host.unlinkat(parent, `${layerId}/${MARK}`, 0);
+    } catch (error) {
+      if (!isErrno(error, "ENOENT", "ENOTDIR")) throw error;
+    }
+    removeTree(host, parent, layerId);
+    removeTree(host, parent, `${layerId}${TEMPORARY}`);
+  } finally {
+    host.close(parent);
+  }
+}
+
+/** Suffix of a layer's temporary directory. */
+const TEMPORARY = ".tmp";
+
+function temporary(dataDir: DataDir, layerId: string): string {
+  return `${dataDir.layer(layerId)}${TEMPORARY}`;
+}
+
+function linkLayer(dataDir: DataDir, layerId: string): void {
+  try {
+    symlinkSync(`../layer/${layerId}/rootfs`, join(dataDir.layerLinks, layerLink(layerId)));
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+  }
+}
+
+function writeFile(path: string, bytes: Buffer): void {
+  const fd = openSync(path, "wx", 0o600);
+  try {
+    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

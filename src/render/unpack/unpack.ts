@@ -1,0 +1,58 @@
+/** Unpacking one blob into one layer directory: the chain from descriptor to files. */
+
+import type { Host } from "../../host/mod.ts";
+import type { Lower } from "../below.ts";
+import { tarReader } from "../tar/reader.ts";
+import { type ExpectedBlob, readBlob } from "./blob.ts";
+import { type Device, type DeviceList, remainingDevices } from "./devices.ts";
+import { aciNaming, ociNaming } from "./naming.ts";
+import { placer } from "./place.ts";
+import { endWalk, startWalk } from "./walk.ts";
+
+export interface UnpackJob {
+  readonly format: "aci" | "oci";
+  readonly blob: ExpectedBlob;
+  /** Read from its position on. */
+  readonly blobFd: number;
+  /** Root of the layer: an empty directory. */
+  readonly target: Lower;
+  /** The layers below, topmost first. */
+  readonly lowers: readonly Lower[];
+}
+
+export interface Unpacked {
+  /** Nodes that root has to make. */
+  readonly devices: Device[];
+  /** ACI: the image manifest's bytes. */
+  readonly manifest: Buffer | undefined;
+  readonly entries: number;
+  /** Bytes of the files' content. */
+  readonly size: number;
+}
+
+/**
+ * Fills `job.target`. On failure it is left half-filled, for the caller to remove. Throws DIGEST_MISMATCH, INVALID_INPUT, MALICIOUS, SYSTEM_CALL (a full
+ * disk, for one), each naming the blob or the entry.
+ */
+export async function unpack(host: Host, job: UnpackJob): Promise<Unpacked> {
+  const naming = job.format === "aci" ? aciNaming() : undefined;
+  const devices: DeviceList = new Map();
+  // Modes in the archive are meant as they are.
+  const mask = host.umask(0);
+  try {
+    const walk = startWalk(host, job.target, job.lowers);
+    const sink = placer(walk, naming ?? ociNaming, devices);
+    const reader = tarReader(sink);
+    await readBlob(job.blobFd, job.blob, (piece) => reader.push(piece));
+    reader.finish();
+    endWalk(walk);
+    return {
+      devices: remainingDevices(devices, walk),
+      manifest: naming?.manifest(),
+      entries: sink.placed.entries,
+      size: sink.placed.size,
+    };
+  } finally {
+    host.umask(mask);
+  }
+}

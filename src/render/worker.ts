@@ -1,0 +1,40 @@
+/** `rkt worker unpack`: the process that turns archives into files. Stage one builds its jail (jail.ts); stage two, confined, does the work. */
+
+import { openSync } from "node:fs";
+import { AT_FDCWD, type Host, linux, O } from "../host/mod.ts";
+import { answer, answerFailure, requests } from "../host/worker-side.ts";
+import type { Lower } from "./below.ts";
+import { CONFINED, enterJail } from "./jail.ts";
+import { unpack } from "./unpack/unpack.ts";
+import { decodeRequest, encodeUnpacked, JAIL_BLOB, JAIL_LOWERS, JAIL_TARGET } from "./unpack-protocol.ts";
+
+/** Serves one request; whatever goes wrong is the last message. */
+export async function runUnpackWorker(): Promise<void> {
+  try {
+    if (process.argv.at(-1) !== CONFINED) enterJail(linux);
+    answer({ kind: "ready" });
+    for await (const request of requests()) {
+      answer(encodeUnpacked(await serve(linux, request)));
+      break;
+    }
+  } catch (error) {
+    answerFailure(error);
+  }
+  // stdin stays open on the other side; there is nothing more to wait for.
+  process.stdin.destroy();
+}
+
+function serve(host: Host, message: unknown): ReturnType<typeof unpack> {
+  const request = decodeRequest(message);
+  const open = (path: string): Lower => ({
+    path,
+    fd: host.openat(AT_FDCWD, path, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0),
+  });
+  return unpack(host, {
+    format: request.format,
+    blob: request.blob,
+    blobFd: openSync(JAIL_BLOB, "r"),
+    target: open(JAIL_TARGET),
+    lowers: Array.from({ length: request.lowers }, (_, index) => open(`${JAIL_LOWERS}/${index}`)),
+  });
+}
