@@ -23,7 +23,8 @@ import { promisify } from "node:util";
 import { DataDir } from "../core/data-dir.ts";
 import type { Digest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
-import { isErrno, LOCK, linux, O } from "../host/mod.ts";
+import { tryLock } from "../host/lock.ts";
+import { isErrno, linux, O } from "../host/mod.ts";
 import { pause } from "./transfer-error.ts";
 
 /** Group members share the store; nobody else reads what may be private images. */
@@ -71,7 +72,7 @@ export async function lockPart(
   const path = partPath(cas, name);
   for (let wait = 20; ; wait = Math.min(wait * 2, 500)) {
     if (options.isDone()) return undefined;
-    const part = tryLock(path);
+    const part = openLocked(path);
     if (part !== undefined) {
       if (!options.isDone()) return part;
       discardPart(part);
@@ -87,7 +88,8 @@ export async function lockPart(
 export function newPart(cas: Cas, prefix: string): PartFile {
   const path = partPath(cas, `${prefix}-${process.pid}-${crypto.randomUUID()}`);
   const fd = openForStore(path, O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW | O.CLOEXEC);
-  linux.flock(fd, LOCK.EX | LOCK.NB);
+  // Locked like any download, so that the collection of leftovers sees that somebody works on it.
+  tryLock(linux, fd, "exclusive");
   return { fd, path };
 }
 
@@ -166,25 +168,24 @@ export function* readPieces(fd: number, start: number, length = Number.POSITIVE_
 
 const PIECE = 256 * 1024;
 
-function tryLock(path: string): PartFile | undefined {
+function openLocked(path: string): PartFile | undefined {
   const fd = openForStore(path, O.RDWR | O.CREAT | O.NOFOLLOW | O.CLOEXEC | O.NONBLOCK);
+  let keep = false;
   try {
-    linux.flock(fd, LOCK.EX | LOCK.NB);
+    if (!tryLock(linux, fd, "exclusive")) return undefined;
     const status = fstatSync(fd);
     // The holder before us may have renamed or removed the file between our open and our lock.
     const named = lstatSync(path, { throwIfNoEntry: false });
-    if (named?.ino === status.ino && named.dev === status.dev) {
-      // A second name could be a file of ours that another member of the group wants overwritten.
-      if (status.isFile() && status.nlink === 1) return { fd, path };
-      throw new RktError("MALICIOUS", `Cannot use the part file of a download: it is not a plain file of its own`);
+    if (named?.ino !== status.ino || named.dev !== status.dev) return undefined;
+    // A second name could be a file of ours that another member of the group wants overwritten.
+    if (!status.isFile() || status.nlink !== 1) {
+      throw new RktError("MALICIOUS", "Cannot use the part file of a download: it is not a plain file of its own");
     }
-  } catch (error) {
-    closeSync(fd);
-    if (isErrno(error, "EAGAIN")) return undefined;
-    throw error;
+    keep = true;
+    return { fd, path };
+  } finally {
+    if (!keep) closeSync(fd);
   }
-  closeSync(fd);
-  return undefined;
 }
 
 function openForStore(path: string, flags: number): number {

@@ -201,6 +201,8 @@ async function storedArchive(job: Job, record: AciRecord): Promise<Archive> {
 async function fillFromUrl(job: Job, image: AciUrl, key: string, part: PartFile): Promise<Archive> {
   let check = aciCheck();
   let offset = 0;
+  // A server without ranges makes us start again: that is progress only beyond where we have been, or it would go on for ever.
+  let furthest = 0;
   const restart = () => {
     check.destroy();
     check = aciCheck();
@@ -225,7 +227,8 @@ async function fillFromUrl(job: Job, image: AciUrl, key: string, part: PartFile)
         writePart(part, chunk, offset);
         await check.feed(chunk);
         offset += chunk.length;
-        progress();
+        if (offset > furthest) progress();
+        furthest = Math.max(furthest, offset);
         report(offset, total);
       }
       if (total !== undefined && offset < total) throw brokenOff(image.url, offset, total);

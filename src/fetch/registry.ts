@@ -13,6 +13,9 @@ import { TransferError, withRetries } from "./transfer-error.ts";
 /** distribution-spec, "Pushing manifests": registries need not take more. */
 export const LARGEST_DOCUMENT = 4 * 1024 * 1024;
 
+/** Milliseconds to find out whether a registry speaks https. */
+const PROBE_TIMEOUT = 10_000;
+
 export interface FetchedDocument {
   readonly bytes: Buffer;
   /** Content-Type, without parameters; undefined when the server sent none. */
@@ -59,7 +62,9 @@ export function openRegistry(job: Job, reference: DockerReference, credentials: 
     const secure = new URL(`https://${registry}/`);
     if (!job.http.insecureHttp) return secure;
     try {
-      (await httpGet(job.http, { url: new URL("/v2/", secure), signal: job.signal })).discard();
+      // Something that is no TLS server may keep silent: that must not take as long as a broken download.
+      const http = { ...job.http, idleTimeout: Math.min(job.http.idleTimeout, PROBE_TIMEOUT) };
+      (await httpGet(http, { url: new URL("/v2/", secure), signal: job.signal })).discard();
       return secure;
     } catch (error) {
       if (!(error instanceof TransferError)) throw error;

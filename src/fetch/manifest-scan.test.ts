@@ -1,0 +1,51 @@
+import { describe, expect, test } from "bun:test";
+import { scanForManifest } from "./manifest-scan.ts";
+
+/** One tar entry in ustar form. */
+function entry(name: string, content: Uint8Array | string, type = "0"): Buffer {
+  const body = Buffer.from(content);
+  const header = Buffer.alloc(512);
+  header.write(name.slice(0, 100), 0);
+  header.write("0000644\0", 100);
+  header.write(`${body.length.toString(8).padStart(11, "0")}\0`, 124);
+  header.write("        ", 148);
+  header.write(type, 156);
+  header.write("ustar\0" + "00", 257);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+  return Buffer.concat([header, body, Buffer.alloc((512 - (body.length % 512)) % 512)]);
+}
+
+const END = Buffer.alloc(1024);
+
+function found(parts: Buffer[], step = 1000): string {
+  const scan = scanForManifest();
+  const tar = Buffer.concat(parts);
+  for (let at = 0; at < tar.length; at += step) scan.feed(tar.subarray(at, at + step));
+  return scan.finish().toString();
+}
+
+describe("scanForManifest", () => {
+  test.each([1, 511, 512, 513, 100_000])("finds it wherever it stands, fed %d bytes at a time", (step) => {
+    const others = [entry("rootfs/", "", "5"), entry("rootfs/a", Buffer.alloc(5000, "x"))];
+    expect(found([entry("manifest", "{}"), ...others, END], step)).toBe("{}");
+    expect(found([...others, entry("./manifest", "{1}"), END], step)).toBe("{1}");
+  });
+  test("names and sizes from extended headers count", () => {
+    const pax = "17 path=manifest\n";
+    expect(found([entry("x", pax, "x"), entry("other", "P"), END])).toBe("P");
+    expect(found([entry("././@LongLink", "manifest\0", "L"), entry("other", "L"), END])).toBe("L");
+  });
+  test("a link or a directory is no manifest, nor is a file of that name elsewhere", () => {
+    const decoys = [entry("manifest", "", "2"), entry("manifest", "", "5"), entry("rootfs/manifest", "no")];
+    expect(() => found([...decoys, END])).toThrow('holds no file "manifest"');
+  });
+  test("what is no tar is refused", () => {
+    expect(() => found([Buffer.alloc(2048, "garbage")])).toThrow("as a tar file");
+    expect(() => found([])).toThrow('holds no file "manifest"');
+  });
+  test("a manifest beyond 4 MiB is refused by its header alone", () => {
+    const header = entry("manifest", Buffer.alloc(5 * 1024 * 1024)).subarray(0, 512);
+    expect(() => found([header])).toThrow("expected at most 4194304");
+  });
+});
