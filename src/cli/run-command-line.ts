@@ -23,8 +23,8 @@ export async function runCommandLine(
   let report = createReport({ command: "rkt", debug: false, quiet: false, terminal });
   try {
     let rest = words;
-    for (;;) {
-      const located = locate(command.subcommands ?? [], GLOBAL_FLAGS, rest, path);
+    while (command.subcommands !== undefined) {
+      const located = locate(command.subcommands, GLOBAL_FLAGS, rest, path);
       if (located.entry === undefined) break;
       command = await located.entry.load();
       path = `${path} ${located.entry.name}`;

@@ -91,3 +91,10 @@ export function errorChain(error: unknown): string[] {
 export function internalError(what: string, cause?: unknown): RktError {
   return new RktError("INTERNAL", `internal error: ${what}`, cause === undefined ? {} : { cause });
 }
+
+/** An error as one line, as rkt prints it: the outermost message and the innermost. */
+export function errorLine(error: unknown): string {
+  const [first = "", ...causes] = errorChain(error);
+  const innermost = causes.at(-1);
+  return innermost === undefined ? first : `${first}: ${innermost}`;
+}

@@ -8,8 +8,8 @@ import { quoted } from "../core/text.ts";
 import type { Host } from "../host/host.ts";
 import { tryLock } from "../host/lock.ts";
 import { closePod, findPod, lookAgain, type Pod, podReader } from "./find.ts";
+import { appNames } from "./names.ts";
 import { readPodNumber } from "./read.ts";
-import { podManifest } from "./view.ts";
 
 /** Another command's short look may hold the lock; a gc that expires the pod, or a second run-prepared, keeps it. */
 const LOCK_ATTEMPTS = 20;
@@ -51,7 +51,7 @@ export function runningPod(
   for (let pause = 5; pod?.state === "running"; pause = Math.min(pause * 2, 100)) {
     const pid = firstProcess(host, pod);
     if (pid !== undefined) {
-      const apps = podManifest(host, pod).apps.map((app) => app.name);
+      const apps = appNames(host, pod).map(({ name }) => name);
       closePod(host, pod);
       return { uuid, dir: pod.dir, pid, apps };
     }

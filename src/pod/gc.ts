@@ -1,9 +1,10 @@
 /** `rkt gc`: pods that are over become garbage, and garbage that is old enough goes. Two passes, so that what exited can be looked at for a while. */
 
 import type { PodStateDir } from "../core/data-dir.ts";
+import { errorLine } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { eachPod, type Pod } from "./find.ts";
-import { moveToGarbage, type Remover, removeGarbage, words } from "./remove.ts";
+import { moveToGarbage, type Remover, removeGarbage } from "./remove.ts";
 import { changedAt } from "./view.ts";
 
 export interface GcOptions {
@@ -61,7 +62,7 @@ async function each(remover: Remover, places: readonly PodStateDir[], act: (pod:
     try {
       await act(pod);
     } catch (error) {
-      remover.tell(`pod ${quoted(pod.uuid)}: ${words(error)}`);
+      remover.tell(`pod ${quoted(pod.uuid)}: ${errorLine(error)}`);
     }
   }
 }

@@ -19,23 +19,22 @@ export {
   podReader,
 } from "./find.ts";
 export { collectGarbage, type GcOptions } from "./gc.ts";
+export { podManifest } from "./manifest.ts";
+export { type AppNames, appImageName, appNames } from "./names.ts";
 export { createPod, ensurePodDirs, movePod, openPodDir, stateDirOf, uuidOf } from "./pod-dir.ts";
 export { killPodProcesses, type ProcessFinder, processFinder } from "./processes.ts";
 export { podFileTime, readPodFile, readPodLink, readPodNumber } from "./read.ts";
-export { type CallStage1, endProcesses, moveToGarbage, type Remover, removeGarbage, words } from "./remove.ts";
+export { type CallStage1, endProcesses, moveToGarbage, type Remover, removeGarbage } from "./remove.ts";
 export { isAfterRun, isFinished, type PodState, podState } from "./state.ts";
 export { treesInUse } from "./trees-in-use.ts";
 export { unmountPod } from "./unmount.ts";
 export {
-  appImageManifest,
   changedAt,
   createdAt,
   isReady,
   manifestExpected,
   markedAt,
   type PodNetwork,
-  podManifest,
-  podManifestText,
   podNetworks,
   recordedPid,
   startedAt,

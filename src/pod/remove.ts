@@ -5,7 +5,7 @@
 
 import { existsSync } from "node:fs";
 import type { DataDir } from "../core/data-dir.ts";
-import { errorChain } from "../core/errors.ts";
+import { errorLine } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { removePodCgroup } from "../host/cgroup.ts";
 import { isErrno } from "../host/errno.ts";
@@ -78,7 +78,7 @@ export async function removeGarbage(remover: Remover, pod: Pod): Promise<boolean
     removeFiles(remover.dataDir, host, pod);
     return true;
   } catch (error) {
-    tell(`unable to remove pod ${quoted(pod.uuid)}: ${words(error)}`);
+    tell(`unable to remove pod ${quoted(pod.uuid)}: ${errorLine(error)}`);
     return false;
   }
 }
@@ -100,7 +100,7 @@ async function stage1Gc(remover: Remover, pod: Pod): Promise<boolean> {
     { uuid: pod.uuid, debug: remover.debug, localConfig: remover.localConfigDir },
     interfaceVersion(remover.host, pod),
   );
-  const status = await remover.callStage1(pod.dir, "gc", argv).catch((error: unknown) => words(error));
+  const status = await remover.callStage1(pod.dir, "gc", argv).catch((error: unknown) => errorLine(error));
   if (status === 0) return true;
   const how = typeof status === "number" ? `exit status ${status}` : status;
   tell(`problem performing stage1 GC on ${quoted(pod.uuid)}: ${how}`);
@@ -146,11 +146,4 @@ function removeFiles(dataDir: DataDir, host: Host, pod: Pod): void {
   } finally {
     host.close(parent);
   }
-}
-
-/** An error as one line: the outermost words and the innermost. */
-export function words(error: unknown): string {
-  const chain = errorChain(error);
-  const [first = "", last] = [chain[0], chain.length > 1 ? chain.at(-1) : undefined];
-  return last === undefined ? first : `${first}: ${last}`;
 }

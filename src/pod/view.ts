@@ -4,8 +4,6 @@ import { lstatSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
 import { isErrno } from "../host/errno.ts";
 import type { Host } from "../host/host.ts";
-import type { ImageManifest } from "../spec/appc/mod.ts";
-import { type PodManifest, parseImageManifest, parsePodManifest } from "../spec/appc/mod.ts";
 import type { Pod } from "./find.ts";
 import { podFileTime, readPodFile, readPodLink, readPodNumber } from "./read.ts";
 
@@ -14,30 +12,6 @@ export function manifestExpected(pod: Pod): boolean {
   return (
     pod.place === "prepared" || pod.state === "running" || pod.state === "exited" || pod.state === "exited garbage"
   );
-}
-
-/** The file `pod` as it is. Throws NOT_FOUND when it cannot be read. */
-export function podManifestText(host: Host, pod: Pod): string {
-  const file = readPodFile(host, pod, "pod");
-  if (file === undefined) throw new RktError("NOT_FOUND", "error reading pod manifest: there is none");
-  return file.text;
-}
-
-/** Throws NOT_FOUND, or INVALID_INPUT naming the field. */
-export function podManifest(host: Host, pod: Pod): PodManifest {
-  const text = podManifestText(host, pod);
-  try {
-    return parsePodManifest(text);
-  } catch (cause) {
-    throw new RktError("INVALID_INPUT", "invalid pod manifest", { cause });
-  }
-}
-
-/** The image manifest of an app, as it was when the pod was prepared. Throws NOT_FOUND or INVALID_INPUT. */
-export function appImageManifest(host: Host, pod: Pod, app: string): ImageManifest {
-  const file = readPodFile(host, pod, `appsinfo/${app}/manifest`);
-  if (file === undefined) throw new RktError("NOT_FOUND", `app ${app} has no image manifest in the pod`);
-  return parseImageManifest(file.text);
 }
 
 /** Nanoseconds since the epoch. Undefined only for a pod that crashed before its first file. */

@@ -1,9 +1,9 @@
 /** rkt rm: removes pods that are over, without the grace of gc. */
 
-import { RktError } from "../../core/errors.ts";
+import { errorLine, RktError } from "../../core/errors.ts";
 import { quoted } from "../../core/text.ts";
 import { linux } from "../../host/mod.ts";
-import { closePod, findPod, moveToGarbage, type Pod, type Remover, removeGarbage, words } from "../../pod/mod.ts";
+import { closePod, findPod, moveToGarbage, type Pod, type Remover, removeGarbage } from "../../pod/mod.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { podWords, UUID_FILE_FLAG } from "../pod-words.ts";
 import { removerOf } from "../remover.ts";
@@ -28,7 +28,7 @@ async function rmCommand(input: CommandInput): Promise<number> {
       if (uuid === undefined) failed = true;
       else output.stdout(`${quoted(uuid)}\n`);
     } catch (error) {
-      output.error(words(error));
+      output.error(errorLine(error));
       failed = true;
     }
   }
@@ -42,7 +42,7 @@ function uuidWords(input: CommandInput): readonly string[] {
     return podWords(input);
   } catch (error) {
     if (error instanceof RktError && error.code === "NOT_FOUND") {
-      input.output.error(words(error));
+      input.output.error(errorLine(error));
       throw new RktError("NOT_FOUND", "failed to remove one or more pods");
     }
     throw error;

@@ -1,9 +1,9 @@
 /** rkt stop: asks pods to end, or ends them. */
 
-import { ExitStatus, RktError } from "../../core/errors.ts";
+import { ExitStatus, errorLine, RktError } from "../../core/errors.ts";
 import { quoted } from "../../core/text.ts";
 import { linux } from "../../host/mod.ts";
-import { closePod, endProcesses, findPod, isAfterRun, type Pod, type Remover, words } from "../../pod/mod.ts";
+import { closePod, endProcesses, findPod, isAfterRun, type Pod, type Remover } from "../../pod/mod.ts";
 import { formatStopArguments } from "../../stage1-contract/mod.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { podWords, UUID_FILE_FLAG } from "../pod-words.ts";
@@ -28,7 +28,7 @@ async function stopCommand(input: CommandInput): Promise<number> {
     try {
       pod = findPod(remover, word);
     } catch (error) {
-      output.error(`cannot get pod: ${words(error)}`);
+      output.error(`cannot get pod: ${errorLine(error)}`);
       failures += 1;
       continue;
     }
@@ -40,7 +40,7 @@ async function stopCommand(input: CommandInput): Promise<number> {
       await stopPod(remover, pod, flags.bool("force"));
       output.stdout(`${quoted(pod.uuid)}\n`);
     } catch (error) {
-      output.error(words(error));
+      output.error(errorLine(error));
       failures += 1;
     } finally {
       closePod(linux, pod);
