@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ const descriptor = () => {
 afterEach(() => {
   for (const fd of open.splice(0)) closeSync(fd);
 });
-process.on("exit", () => rmSync(dir, { recursive: true }));
+afterAll(() => rmSync(dir, { recursive: true }));
 
 describe("tryLock", () => {
   test("an exclusive lock shuts out both kinds; a shared one only the exclusive", () => {
