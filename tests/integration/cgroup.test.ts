@@ -5,12 +5,13 @@
 
 import { afterEach, describe, expect, test } from "bun:test";
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DataDir } from "../../src/core/data-dir.ts";
 import type { PreparedPod } from "../../src/core/spine.ts";
 import { newUuid } from "../../src/core/uuid.ts";
 import {
+  type CgroupLayout,
   createPodCgroup,
   detectCgroups,
   directoriesOf,
@@ -123,6 +124,45 @@ describe.if(root)("a pod's cgroup", () => {
   });
 });
 
+describe.if(root)("on a unified host", () => {
+  test("v2 alone is enough: killed at once, removed bottom up; a parent with processes keeps its controllers", async () => {
+    const [unified] = detectCgroups().hierarchies.filter(({ version }) => version === 2);
+    if (unified === undefined) return;
+    const parent = `${unified.own === "/" ? "" : unified.own}/rkt-test-${newUuid()}`;
+    const directory = join(unified.mountPoint, parent);
+    mkdirSync(directory);
+    try {
+      const layout: CgroupLayout = { kind: "v2", hierarchies: [{ ...unified, own: parent }] };
+      const resident = await shell("exec sleep 60");
+      writeFileSync(join(directory, "cgroup.procs"), String(resident.pid));
+      const cgroup = createPodCgroup(newUuid(), layout);
+      expect(cgroup.subcgroup).toStartWith(parent.slice(1));
+      const child = await shell("sleep 60 & sleep 60 & wait");
+      const { controllers } = joinPodCgroup(cgroup, child.pid ?? -1, layout);
+      expect(controllers).toEqual([]);
+      await until("processes", () => podCgroupPopulated(cgroup, layout));
+      expect(await killPodCgroup(linux, cgroup, 5000, layout)).toBe(true);
+      expect(podCgroupPopulated(cgroup, layout)).toBe(false);
+      expect(await removePodCgroup(cgroup, 2000, layout)).toBe(true);
+      expect(resident.exitCode).toBeNull();
+      resident.kill("SIGKILL");
+      await until("an empty parent", () => readFileSync(join(directory, "cgroup.procs"), "utf8") === "");
+    } finally {
+      for (const child of children.splice(0)) child.kill("SIGKILL");
+      await until("the parent's removal", () => removedDirectory(directory));
+    }
+  });
+});
+
+function removedDirectory(directory: string): boolean {
+  try {
+    rmdirSync(directory);
+  } catch {
+    return !existsSync(directory);
+  }
+  return true;
+}
+
 /** A pod whose supervisor was killed: in pods/run, unlocked, its processes alive. */
 async function orphan(dir: string): Promise<{ pod: PreparedPod; cgroup: PodCgroup }> {
   const data = new DataDir(dir);
@@ -195,7 +235,7 @@ describe.if(root && existsSync(RKT))("a pod that lost its supervisor", () => {
     Bun.spawnSync(["chmod", "0755", join(rootfs, "bin/busybox")]);
     writeFileSync(join(pod.dir, "pgid"), "1\n");
     closeSync(pod.lockFd);
-    const bystander = await shell("sleep 60");
+    const bystander = await shell("exec sleep 60");
     const app = spawn("chroot", [rootfs, "/bin/busybox", "setsid", "/bin/busybox", "sleep", "60"], { stdio: "ignore" });
     children.push(app);
     const look = () => {
