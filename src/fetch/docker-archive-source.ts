@@ -15,7 +15,6 @@ import { detectCompression, MAGIC_LENGTH } from "./decompress.ts";
 import { parseDockerReference } from "./docker-reference.ts";
 import type { ImageFiles } from "./image-files.ts";
 import type { ImageSource } from "./image-source.ts";
-import { debug } from "./job.ts";
 import { contentCheck, digestOfBytes } from "./layer-check.ts";
 import { LARGEST_DOCUMENT } from "./registry.ts";
 
@@ -59,8 +58,7 @@ export async function dockerArchiveSource(reference: ArchiveReference, files: Im
   );
   return {
     origin: originOf(image, reference),
-    async root(job) {
-      debug(job, `using image from file ${reference.path}`);
+    async root() {
       return { bytes: manifest, mediaType: MEDIA_TYPE.ociManifest, expected: undefined };
     },
     document: async () => config,

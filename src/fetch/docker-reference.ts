@@ -1,8 +1,8 @@
 /** `docker://[registry/]name[:tag][@digest]` (the grammar of distribution/reference, with rkt's defaults). */
 
-import { type Digest, parseDigest } from "../core/digest.ts";
+import { type Digest, formatDigest, parseDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
-import type { ImageReference } from "../core/spine.ts";
+import type { ImageReference, OciSource } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 
 export type DockerReference = Extract<ImageReference, { kind: "docker" }>;
@@ -50,6 +50,11 @@ export function parseDockerReference(text: string): DockerReference {
     digest,
     text,
   };
+}
+
+/** What the conversion to the appc vocabulary makes the image's name of. The digest decides what is fetched, so it is the version where there is one. */
+export function dockerSource({ registry, repository, tag, digest }: DockerReference): OciSource {
+  return { registry, repository, reference: digest === undefined ? (tag ?? "latest") : formatDigest(digest) };
 }
 
 /** The first component is a registry only if it cannot be part of a name: it holds a dot or a port, or is "localhost". */

@@ -1,22 +1,21 @@
 /** Step 1 from the caller's side: starts the fetch worker, hands it what it needs as descriptors, and believes nothing of its answer unseen. */
 
 import { closeSync, fstatSync, openSync } from "node:fs";
-import { relative } from "node:path";
 import { authHeaderFor, type Config, dockerCredentials } from "../config/mod.ts";
 import type { DataDir } from "../core/data-dir.ts";
-import { formatDigest } from "../core/digest.ts";
-import { internalError, RktError } from "../core/errors.ts";
+import { RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import type { InsecureOptions } from "../core/insecure-options.ts";
-import type { BlobRef, Download, ImageReference } from "../core/spine.ts";
-import { quoted } from "../core/text.ts";
+import type { Download, ImageReference } from "../core/spine.ts";
+import { printable, quoted } from "../core/text.ts";
 import { rktGroup, workerAccount } from "../host/accounts.ts";
-import { openFileBeneath, readAll } from "../host/beneath.ts";
-import { isErrno, linux, O } from "../host/mod.ts";
+import { readAll } from "../host/beneath.ts";
+import { isErrno, O } from "../host/mod.ts";
 import { startWorker } from "../host/worker.ts";
 import { hostPlatform, type WantedPlatform } from "../spec/oci/mod.ts";
+import { checkAnswer } from "./check-answer.ts";
 import { formatImageReference } from "./image-reference.ts";
-import { decodeAnswer, type FetchRequest } from "./messages.ts";
+import { decodeAnswer, type FetchRequest, LARGEST_SIGNATURE } from "./messages.ts";
 import { proxiesFromEnvironment } from "./proxy.ts";
 
 export interface FetchOptions {
@@ -42,6 +41,9 @@ export interface FetchOptions {
 export async function fetchImage(reference: ImageReference, options: FetchOptions): Promise<Download> {
   assertFetchable(reference);
   const signature = localSignature(reference, options);
+  if ("path" in reference) {
+    options.emit({ kind: "debug", source: "image", text: `using image from file ${printable(reference.path)}` });
+  }
   const descriptors: number[] = [];
   try {
     descriptors.push(openStoreDirectory(options.dataDir.blobs), openStoreDirectory(options.dataDir.downloads));
@@ -52,8 +54,7 @@ export async function fetchImage(reference: ImageReference, options: FetchOption
       descriptors,
       options.emit,
     );
-    assertAnswersRequest(reference, download);
-    for (const blob of blobsOf(download)) assertStored(options.dataDir, blob);
+    checkAnswer(options.dataDir, reference, options.platform ?? hostPlatform(), download);
     return download.format === "aci" && signature !== undefined ? { ...download, signature } : download;
   } finally {
     for (const fd of descriptors) closeSync(fd);
@@ -124,7 +125,8 @@ function requestFor(reference: ImageReference, options: FetchOptions, haveSignat
 
 /** The signature that the worker has to download: beside an image of the net, or where `--signature` says. */
 function remoteSignature(reference: ImageReference, options: FetchOptions): FetchRequest["signature"] {
-  if (reference.kind !== "aci-url" && options.signature === undefined) return undefined;
+  if (reference.kind !== "aci-url" && !(reference.kind === "aci-file" && options.signature !== undefined))
+    return undefined;
   const url = new URL(options.signature ?? (reference.kind === "aci-url" ? reference.url : ""));
   if (options.signature === undefined) url.pathname = signatureName(url.pathname);
   return { url: url.toString(), headers: authHeaderFor(options.config, url) };
@@ -134,8 +136,6 @@ function remoteSignature(reference: ImageReference, options: FetchOptions): Fetc
 function signatureName(image: string): string {
   return `${image.replace(/\.aci$/, "")}.aci.asc`;
 }
-
-const LARGEST_SIGNATURE = 1024 * 1024;
 
 /** The signature as a local file: read here, since it may lie where the worker cannot look. Its content is only passed on. */
 function localSignature(reference: ImageReference, options: FetchOptions): Buffer | undefined {
@@ -197,28 +197,4 @@ function openSource(reference: ImageReference): number | undefined {
 
 function notA(what: string, path: string): RktError {
   return new RktError("INVALID_INPUT", `Cannot read ${quoted(path)}: it is not a ${what}`);
-}
-
-/** Later steps choose their way by the format: it must follow from what was asked for, not from the answer. */
-function assertAnswersRequest(reference: ImageReference, download: Download): void {
-  const wanted = reference.kind === "aci-file" || reference.kind === "aci-url" ? "aci" : "oci";
-  if (download.format !== wanted)
-    throw new RktError("HOST_PROGRAM", "Cannot fetch: the fetch worker answered with an image of another kind");
-}
-
-function blobsOf(download: Download): BlobRef[] {
-  return download.format === "aci" ? [download.archive] : [download.manifest, download.config, ...download.layers];
-}
-
-function assertStored(dataDir: DataDir, blob: BlobRef): void {
-  const path = dataDir.blob(blob.digest);
-  if (!path.startsWith(`${dataDir.cas}/`)) throw internalError("a blob outside the store");
-  const file = openFileBeneath(linux, dataDir.cas, relative(dataDir.cas, path));
-  if (file !== undefined) closeSync(file.fd);
-  if (file?.size !== blob.size) {
-    throw new RktError(
-      "HOST_PROGRAM",
-      `Cannot fetch: the fetch worker named the blob ${formatDigest(blob.digest)}, which the store does not hold`,
-    );
-  }
 }

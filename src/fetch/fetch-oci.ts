@@ -88,6 +88,8 @@ async function resolveManifest(job: Job, source: ImageSource, platform: WantedPl
     if (documentKind(json) === "manifest")
       return { bytes: document.bytes, digest, manifest: parseManifest(json, mediaType) };
     const chosen = selectPlatform(parseIndex(json, mediaType), platform);
+    // Kept for the caller, who follows a digest of the user's to the manifest again.
+    await storeBytes(job.cas, digest, document.bytes);
     document = {
       bytes: await fetchDocument(job, source, chosen),
       mediaType: chosen.mediaType,
@@ -112,7 +114,7 @@ async function fetchDocument(job: Job, source: ImageSource, descriptor: Descript
       `Cannot use ${formatDigest(descriptor.digest)}: it has ${descriptor.size} bytes, expected at most ${LARGEST_DOCUMENT}`,
     );
   }
-  const bytes = storedDocument(job, descriptor) ?? (await source.document(job, descriptor));
+  const bytes = embedded(descriptor) ?? storedDocument(job, descriptor) ?? (await source.document(job, descriptor));
   const what = `the document ${formatDigest(descriptor.digest)}`;
   if (bytes.length !== descriptor.size) {
     throw new RktError(
@@ -122,6 +124,12 @@ async function fetchDocument(job: Job, source: ImageSource, descriptor: Descript
   }
   requireDigest(what, digestOfBytes(descriptor.digest.algorithm, bytes), descriptor.digest);
   return bytes;
+}
+
+/** descriptor.md, "data": the content itself, checked like any other copy of it. */
+function embedded(descriptor: Descriptor): Buffer | undefined {
+  const bytes = descriptor.data === undefined ? undefined : Buffer.from(descriptor.data, "base64");
+  return bytes?.length === descriptor.size ? bytes : undefined;
 }
 
 function storedDocument(job: Job, descriptor: Descriptor): Buffer | undefined {

@@ -4,6 +4,7 @@
  * Bun's fetch does the wire; it is told to follow nothing, decode nothing and read no proxy variable, since each of these would act behind our rules.
  */
 
+import { lookup } from "node:dns/promises";
 import { RktError } from "../core/errors.ts";
 import { quoted, redactUrl } from "../core/text.ts";
 import { type ProxySettings, proxyFor } from "./proxy.ts";
@@ -147,7 +148,7 @@ async function send(
     } as RequestInit);
   } catch (error) {
     watch.stop();
-    throw networkError(url, error, outer);
+    throw (proxy === undefined ? await unknownHost(url, error) : undefined) ?? networkError(url, error, outer);
   }
   watch.stop();
   return {
@@ -206,6 +207,18 @@ function watchdog(timeout: number, outer: AbortSignal | undefined): Watchdog {
   };
   start();
   return { signal: outer === undefined ? silence.signal : AbortSignal.any([silence.signal, outer]), start, stop };
+}
+
+/** The runtime reports a name without an address as a refused connection: the two send an operator to different places. */
+async function unknownHost(url: URL, error: unknown): Promise<TransferError | undefined> {
+  if (!(error instanceof Error && "code" in error && error.code === "ECONNREFUSED")) return undefined;
+  try {
+    await lookup(url.hostname.replace(/^\[|\]$/g, ""));
+    return undefined;
+  } catch (cause) {
+    const message = `Cannot reach ${quoted(redactUrl(url))}: no address is known for the host ${quoted(url.hostname)}`;
+    return new TransferError("NETWORK", message, { temporary: true, cause });
+  }
 }
 
 function networkError(url: URL, error: unknown, outer: AbortSignal | undefined): unknown {

@@ -45,6 +45,7 @@ export function directoryFiles(directory: number): ImageFiles {
     } catch (error) {
       if (isErrno(error, "ENOENT")) return undefined;
       if (isErrno(error, "EACCES")) throw unreadable(name, error);
+      if (isErrno(error, "EXDEV", "ELOOP")) throw leadsOut(name, error);
       throw error;
     }
     const status = fstatSync(fd);
@@ -219,4 +220,9 @@ function unreadable(name: string, cause: unknown): RktError {
     hint: "make it readable for others (chmod -R a+rX), or use an archive (oci-archive:), which rkt opens itself",
     cause,
   });
+}
+
+function leadsOut(name: string, cause: unknown): RktError {
+  const message = `Cannot read ${quoted(name)} of the image: a symbolic link leads out of the image's directory`;
+  return new RktError("MALICIOUS", message, { cause, hint: "copy the image with its links followed (cp -rL)" });
 }

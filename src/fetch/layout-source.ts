@@ -17,7 +17,6 @@ import {
 } from "../spec/oci/mod.ts";
 import type { ImageFiles } from "./image-files.ts";
 import type { ImageSource } from "./image-source.ts";
-import { debug } from "./job.ts";
 import { LARGEST_DOCUMENT } from "./registry.ts";
 
 type LayoutReference = Extract<ImageReference, { path: string; name: string | undefined }>;
@@ -30,8 +29,7 @@ export function layoutSource(reference: LayoutReference, files: ImageFiles, plat
   const read = (descriptor: Descriptor) => files.read(blobName(descriptor), LARGEST_DOCUMENT);
   return {
     origin: originOf(chosen, reference),
-    async root(job) {
-      debug(job, `using image from file ${reference.path}`);
+    async root() {
       return { bytes: read(chosen), mediaType: chosen.mediaType, expected: chosen.digest };
     },
     document: async (_job, descriptor) => read(descriptor),

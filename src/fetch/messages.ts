@@ -26,6 +26,9 @@ import type { RegistryCredentials } from "./registry-login.ts";
 /** Descriptors that the worker gets besides its pipes: the store's two directories, and the image's file or directory if it is a local one. */
 export const FD = { blobs: 3, downloads: 4, source: 5 } as const;
 
+/** A detached signature has a few hundred bytes for each signer. */
+export const LARGEST_SIGNATURE = 1024 * 1024;
+
 export interface FetchRequest {
   readonly reference: ImageReference;
   /** The reference as it may be shown and recorded. */

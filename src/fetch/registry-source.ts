@@ -4,7 +4,7 @@ import { formatDigest, sameDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { type Descriptor, isForeignLayerMediaType } from "../spec/oci/mod.ts";
-import type { DockerReference } from "./docker-reference.ts";
+import { type DockerReference, dockerSource } from "./docker-reference.ts";
 import { httpGet } from "./http.ts";
 import type { ImageSource } from "./image-source.ts";
 import { debug, type Job, retryOptions } from "./job.ts";
@@ -14,12 +14,13 @@ import { withRetries } from "./transfer-error.ts";
 
 export function registrySource(job: Job, reference: DockerReference, credentials: RegistryCredentials): ImageSource {
   const registry = openRegistry(job, reference, credentials);
-  const version = reference.digest === undefined ? (reference.tag ?? "latest") : formatDigest(reference.digest);
+  const origin = dockerSource(reference);
   return {
-    origin: { registry: reference.registry, repository: reference.repository, reference: version },
+    origin,
     async root(inner) {
+      debug(inner, `remote fetching from URL ${quoted(reference.text)}`);
       debug(inner, `fetching image from ${reference.text}`);
-      const document = await registry.manifest(inner, version);
+      const document = await registry.manifest(inner, origin.reference);
       if (
         reference.digest !== undefined &&
         document.claimed !== undefined &&

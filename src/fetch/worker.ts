@@ -1,14 +1,15 @@
 /** The fetch worker: `rkt worker fetch`, a process and user of its own. It eats what strangers wrote, and may write to the store's blobs and nothing else. */
 
 import { readFileSync } from "node:fs";
-import { internalError } from "../core/errors.ts";
+import { internalError, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import type { Download } from "../core/spine.ts";
 import { RKT_VERSION } from "../core/version.ts";
 import { answer, answerEvent, answerFailure, requests } from "../host/worker-side.ts";
+import { fetchAciFile } from "./aci-archive.ts";
 import type { Cas } from "./cas.ts";
 import { dockerArchiveSource } from "./docker-archive-source.ts";
-import { fetchAciFile, fetchAciUrl } from "./fetch-aci.ts";
+import { fetchAciUrl, fetchSignature, type SignatureUrl } from "./fetch-aci-url.ts";
 import { fetchOci } from "./fetch-oci.ts";
 import { archiveFiles, directoryFiles, type ImageFiles } from "./image-files.ts";
 import type { ImageSource } from "./image-source.ts";
@@ -57,20 +58,17 @@ export function jobFor(request: FetchRequest, cas: Cas, emit: Emit): Job {
 /** Does what the request says; `source` is the descriptor of a local image. Throws what the steps throw. */
 export async function performFetch(job: Job, request: FetchRequest, source: number): Promise<Download> {
   const { reference, origin } = request;
+  const signature = request.signature && {
+    url: new URL(request.signature.url),
+    secretHeaders: request.signature.headers,
+  };
   switch (reference.kind) {
     case "aci-file":
-      // The signature is beside the file, where only the caller can read.
-      return { ...(await fetchAciFile(job, source)), signature: undefined, origin };
+      return { ...(await fetchAciFile(job, source)), signature: await signatureOfFile(job, signature), origin };
     case "aci-url": {
-      const { archive, signature } = await fetchAciUrl(job, {
-        url: new URL(reference.url),
-        secretHeaders: request.headers,
-        signature: request.signature && {
-          url: new URL(request.signature.url),
-          secretHeaders: request.signature.headers,
-        },
-      });
-      return { ...archive, signature, origin };
+      const url = new URL(reference.url);
+      const { archive, signature: bytes } = await fetchAciUrl(job, { url, secretHeaders: request.headers, signature });
+      return { ...archive, signature: bytes, origin };
     }
     case "docker":
       return fetchFrom(job, registrySource(job, reference, request.credentials), request);
@@ -85,6 +83,13 @@ export async function performFetch(job: Job, request: FetchRequest, source: numb
     default:
       throw internalError(`the fetch worker was asked for a reference of kind ${reference.kind}`);
   }
+}
+
+/** Only when `--signature` names a URL: one beside the file is read by the caller, who can look there. */
+async function signatureOfFile(job: Job, signature: SignatureUrl | undefined): Promise<Uint8Array | undefined> {
+  const bytes = signature && (await fetchSignature(job, signature));
+  if (bytes !== "deferred") return bytes;
+  throw new RktError("NOT_TRUSTED", "error downloading the signature file: the server deferred it");
 }
 
 async function fetchFrom(job: Job, source: ImageSource, request: FetchRequest): Promise<Download> {

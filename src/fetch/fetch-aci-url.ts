@@ -1,13 +1,10 @@
-/** Brings an App Container image into the store: an archive whose digest is known only at its end, and the signature beside it. */
+/** An App Container image behind a URL: the archive and the signature beside it. */
 
 import { createHash } from "node:crypto";
-import { closeSync } from "node:fs";
-import { imageIdFromSha512 } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
-import type { AciDownload } from "../core/spine.ts";
 import { quoted, redactUrl } from "../core/text.ts";
 import { linux } from "../host/mod.ts";
-import { parseImageManifest } from "../spec/appc/image-manifest.ts";
+import { type Archive, aciCheck, storeArchive, storedArchive } from "./aci-archive.ts";
 import { type AciRecord, readAciRecord, writeAciRecord } from "./aci-record.ts";
 import {
   blobSize,
@@ -15,47 +12,24 @@ import {
   isFullDisk,
   keepPart,
   lockPart,
-  newPart,
-  openBlob,
   type PartFile,
   partSize,
-  publishPart,
   readPieces,
   truncatePart,
   writePart,
 } from "./cas.ts";
 import { type HttpReply, httpGet, readAll, statusError } from "./http.ts";
 import { debug, type Job, progressReporter, retryOptions } from "./job.ts";
-import { type ContentCheck, contentCheck } from "./layer-check.ts";
-import { scanForManifest } from "./manifest-scan.ts";
+import { LARGEST_SIGNATURE } from "./messages.ts";
 import { TransferError, withRetries } from "./transfer-error.ts";
 
-/** The part of a download that does not depend on where it came from. */
-type Archive = Omit<AciDownload, "signature" | "origin">;
-
-const MEDIA_TYPE = "application/aci";
 /** A server that states no length could fill the disk. */
 const LARGEST_ACI = 64 * 1024 ** 3;
-export const LARGEST_SIGNATURE = 1024 * 1024;
 
-/** Copies the archive open as `file` into the store. Throws INVALID_INPUT when it is no image, SYSTEM_CALL for a full disk. */
-export async function fetchAciFile(job: Job, file: number): Promise<Archive> {
-  const part = newPart(job.cas, "aci");
-  const check = aciCheck();
-  try {
-    let size = 0;
-    for (const piece of readPieces(file, 0)) {
-      writePart(part, piece, size);
-      await check.feed(piece);
-      size += piece.length;
-    }
-    return await storeArchive(job, part, await check.finish());
-  } catch (error) {
-    discardPart(part);
-    throw error;
-  } finally {
-    check.destroy();
-  }
+/** A place to get a signature from; the headers are for its origin alone. */
+export interface SignatureUrl {
+  readonly url: URL;
+  readonly secretHeaders: Readonly<Record<string, string>>;
 }
 
 export interface AciUrl {
@@ -63,7 +37,7 @@ export interface AciUrl {
   /** Headers with credentials, for this URL's origin alone. */
   readonly secretHeaders: Readonly<Record<string, string>>;
   /** Where the signature is; undefined: none is wanted. */
-  readonly signature: { readonly url: URL; readonly secretHeaders: Readonly<Record<string, string>> } | undefined;
+  readonly signature: SignatureUrl | undefined;
 }
 
 /**
@@ -77,15 +51,16 @@ export async function fetchAciUrl(
   job.emit({ kind: "debug", source: "image", text: `remote fetching from URL ${quoted(redactUrl(image.url))}` });
   const early = image.signature === undefined ? undefined : await fetchSignature(job, image.signature);
   const archive = await downloadArchive(job, image);
-  if (image.signature === undefined || Buffer.isBuffer(early))
-    return { archive, signature: early as Buffer | undefined };
+  if (early !== "deferred" || image.signature === undefined) {
+    return { archive, signature: early === "deferred" ? undefined : early };
+  }
   const late = await fetchSignature(job, image.signature);
   if (late === "deferred") throw signatureError("the server deferred it again");
   return { archive, signature: late };
 }
 
-/** "deferred" when the server makes the signature while the image is downloaded (status 202). */
-async function fetchSignature(job: Job, signature: NonNullable<AciUrl["signature"]>): Promise<Buffer | "deferred"> {
+/** The signature's bytes; "deferred" when the server makes it while the image is downloaded (status 202). Throws NOT_TRUSTED when there is none. */
+export async function fetchSignature(job: Job, signature: SignatureUrl): Promise<Buffer | "deferred"> {
   try {
     return await withRetries(retryOptions(job, 3), async () => {
       const reply = await httpGet(job.http, { ...signature, signal: job.signal });
@@ -127,7 +102,7 @@ async function downloadArchive(job: Job, image: AciUrl): Promise<Archive> {
     signal: job.signal,
   });
   const record = usable();
-  if (part === undefined) return record === undefined ? downloadArchive(job, image) : storedArchive(job, record);
+  if (part === undefined) return record === undefined ? downloadArchive(job, image) : storedArchive(job, record.digest);
   try {
     if (record !== undefined) {
       const stored = await revalidate(job, image, key, record);
@@ -177,24 +152,10 @@ async function revalidate(job: Job, image: AciUrl, key: string, record: AciRecor
 /** Undefined when the blob turns out to be damaged: then it is downloaded again. */
 async function tryStored(job: Job, record: AciRecord): Promise<Archive | undefined> {
   try {
-    return await storedArchive(job, record);
+    return await storedArchive(job, record.digest);
   } catch (error) {
     if (error instanceof RktError && error.code === "DIGEST_MISMATCH") return undefined;
     throw error;
-  }
-}
-
-async function storedArchive(job: Job, record: AciRecord): Promise<Archive> {
-  const check = aciCheck();
-  const fd = openBlob(job.cas, record.digest);
-  try {
-    for (const piece of readPieces(fd, 0)) await check.feed(piece);
-    const archive = await check.finish();
-    if (archive.archive.digest.hex === record.digest.hex) return archive;
-    throw new RktError("DIGEST_MISMATCH", "Cannot use the image in the store: it is damaged");
-  } finally {
-    check.destroy();
-    closeSync(fd);
   }
 }
 
@@ -276,54 +237,6 @@ async function requestFrom(job: Job, image: AciUrl, offset: number, validator: s
   }
   if (reply.status !== 200 && reply.status !== 206) throw statusError(reply, quoted(redactUrl(image.url)));
   return reply;
-}
-
-/** Publishes a checked archive under its digest, unless the store has it. */
-async function storeArchive(job: Job, part: PartFile, archive: Archive): Promise<Archive> {
-  if (blobSize(job.cas, archive.archive.digest) === archive.archive.size) discardPart(part);
-  else await publishPart(job.cas, part, archive.archive.digest);
-  return archive;
-}
-
-interface AciCheck {
-  feed: ContentCheck["feed"];
-  /** Throws INVALID_INPUT when the archive is damaged or holds no usable manifest. */
-  finish(): Promise<Archive>;
-  destroy(): void;
-}
-
-/** One pass over the archive gives its digest, its id, its uncompressed size and its manifest. */
-function aciCheck(): AciCheck {
-  const scan = scanForManifest();
-  let scanError: unknown;
-  const check = contentCheck("sha512", "sha512", (chunk) => {
-    if (scanError !== undefined) return;
-    try {
-      scan.feed(chunk);
-    } catch (error) {
-      scanError = error; // Thrown at the end: this runs inside a stream's event, where nobody would catch it.
-    }
-  });
-  return {
-    feed: check.feed,
-    destroy: check.destroy,
-    async finish() {
-      const seen = await check.finish();
-      const problem = seen.damage ?? scanError;
-      if (problem !== undefined) throw problem;
-      const manifest = scan.finish();
-      const { name, labels } = parseImageManifest(manifest.toString("utf8"));
-      return {
-        format: "aci",
-        id: imageIdFromSha512(seen.diffId?.hex ?? ""),
-        archive: { digest: seen.digest, size: seen.size, mediaType: MEDIA_TYPE },
-        uncompressedSize: seen.uncompressedSize,
-        manifest,
-        name,
-        labels,
-      };
-    },
-  };
 }
 
 /** Seconds for which the server's answer holds (RFC 9111; rkt 1.x read the same three words). */
