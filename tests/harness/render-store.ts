@@ -59,7 +59,9 @@ export function renderStore(driver: string): RenderStore {
 
   function run(command: "render" | "copy", request: Omit<DriverRequest, "root">): Promise<DriverResult> {
     return new Promise((resolve, reject) => {
-      const child = spawn(driver, [command, JSON.stringify({ root, ...request })], { stdio: ["ignore", "pipe", "pipe"] });
+      const child = spawn(driver, [command, JSON.stringify({ root, ...request })], {
+        stdio: ["ignore", "pipe", "pipe"],
+      });
       let [stdout, stderr] = ["", ""];
       child.stdout.on("data", (chunk) => {
         stdout += String(chunk);

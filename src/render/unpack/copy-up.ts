@@ -19,6 +19,7 @@ export function copyUp(
   const { host } = walk;
   const lower = walk.lowers[from.layer];
   if (lower === undefined) return;
+  walk.implicit.add(pathOf(walk, name));
   const directory = last(walk);
   const path = toBytes(pathOf(walk, name));
   const bytes = toBytes(name);

@@ -128,13 +128,14 @@ function placeEntry(
     placeRoot(walk, entry);
     return -1;
   }
+  if (naming.whiteouts && isWhiteoutName(name)) {
+    // Where there is no such directory, there is nothing to hide.
+    if (walkTo(walk, components.slice(0, -1), undefined)) applyWhiteout(walk, name, entry);
+    return -1;
+  }
   const parentName = entry.name.slice(0, entry.name.length - name.length);
   const cached = walk.parentName === parentName && entry.name.endsWith(name) && entry.type !== "hardlink";
   if (!cached) walkToParent(walk, components, entry);
-  if (naming.whiteouts && isWhiteoutName(name)) {
-    applyWhiteout(walk, name, entry);
-    return -1;
-  }
   if (entry.type === "hardlink") {
     placeHardLink(walk, naming, devices, entry, components, name);
     return -1;
@@ -146,6 +147,7 @@ function placeEntry(
     return -1;
   }
   parent.changed = true;
+  nowPlaced(walk, name);
   return placeFileLike(walk, devices, parent, name, entry);
 }
 
@@ -166,8 +168,14 @@ function placeRoot(walk: Walk, entry: TarEntry): void {
   root.mtime = entry.mtime;
 }
 
+/** An entry of this layer: from now on no whiteout of it removes the name. */
+function nowPlaced(walk: Walk, name: ByteString): void {
+  if (walk.implicit.size > 0) walk.implicit.delete(pathOf(walk, name));
+}
+
 function placeDirectory(walk: Walk, devices: DeviceList, parent: Directory, name: ByteString, entry: TarEntry): void {
   const found = look(walk, name);
+  nowPlaced(walk, name);
   const fd = directoryFor(walk, devices, parent, name, found);
   try {
     setAttributes(walk.host, fd, entry);
@@ -250,7 +258,9 @@ function placeHardLink(
     const parent = materialise(walk);
     const path = pathOf(walk, name);
     if (path === targetPath) return;
+    if (targetPath.startsWith(`${path}/`)) throw noLinkTarget(entry, "lies below the new name");
     parent.changed = true;
+    nowPlaced(walk, name);
     link(walk, devices, fromFd, targetName, parent, name);
     noteDeviceLink(devices, walk, targetPath, path);
   } finally {

@@ -30,6 +30,11 @@ export interface Walk {
   readonly lowers: readonly Lower[];
   /** The root, and the directories down to the last parent. */
   readonly chain: [Directory, ...Directory[]];
+  /**
+   * Paths that are in the layer only because something below or beside them is: copies of directories and files of layers below. A whiteout still
+   * removes them; what an entry of this layer placed it does not.
+   */
+  readonly implicit: Set<ByteString>;
   /** The name whose parent the chain leads to, as the archive wrote it. */
   parentName: ByteString | undefined;
 }
@@ -65,7 +70,7 @@ export function startWalk(host: Host, target: Lower, lowers: readonly Lower[]): 
     setAttributes(host, target.fd, attributes);
     root.mtime = attributes.mtime;
   }
-  return { host, target, lowers, chain: [root], parentName: undefined };
+  return { host, target, lowers, chain: [root], implicit: new Set(), parentName: undefined };
 }
 
 /** Puts the times of all open directories back and closes them. */
@@ -153,6 +158,7 @@ export function materialise(walk: Walk): Directory {
       const status = walk.host.statat(lower.fd, toBytes(path), AT.SYMLINK_NOFOLLOW);
       const attributes = attributesOf(walk.host, pathIn(lower, toBytes(path)), status);
       setAttributes(walk.host, directory.fd, attributes);
+      walk.implicit.add(path);
       directory.mtime = attributes.mtime;
     }
   }
