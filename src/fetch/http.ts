@@ -4,7 +4,6 @@
  * Bun's fetch does the wire; it is told to follow nothing, decode nothing and read no proxy variable, since each of these would act behind our rules.
  */
 
-import { lookup } from "node:dns/promises";
 import { RktError } from "../core/errors.ts";
 import { quoted, redactUrl } from "../core/text.ts";
 import { type ProxySettings, proxyFor } from "./proxy.ts";
@@ -148,7 +147,7 @@ async function send(
     } as RequestInit);
   } catch (error) {
     watch.stop();
-    throw (proxy === undefined ? await unknownHost(url, error) : undefined) ?? networkError(url, error, outer);
+    throw networkError(url, error, outer);
   }
   watch.stop();
   return {
@@ -209,18 +208,6 @@ function watchdog(timeout: number, outer: AbortSignal | undefined): Watchdog {
   return { signal: outer === undefined ? silence.signal : AbortSignal.any([silence.signal, outer]), start, stop };
 }
 
-/** The runtime reports a name without an address as a refused connection: the two send an operator to different places. */
-async function unknownHost(url: URL, error: unknown): Promise<TransferError | undefined> {
-  if (!(error instanceof Error && "code" in error && error.code === "ECONNREFUSED")) return undefined;
-  try {
-    await lookup(url.hostname.replace(/^\[|\]$/g, ""));
-    return undefined;
-  } catch (cause) {
-    const message = `Cannot reach ${quoted(redactUrl(url))}: no address is known for the host ${quoted(url.hostname)}`;
-    return new TransferError("NETWORK", message, { temporary: true, cause });
-  }
-}
-
 function networkError(url: URL, error: unknown, outer: AbortSignal | undefined): unknown {
   if (outer?.aborted === true) return outer.reason;
   if (error instanceof RktError) return error;
@@ -234,6 +221,15 @@ function networkError(url: URL, error: unknown, outer: AbortSignal | undefined):
       hint: "add its authority to the host's certificates, or use --insecure-options=tls",
     });
   }
-  const reason = code === "" ? words : code;
+  const reason = WORDS[code] ?? (code === "" ? words : code);
   return new TransferError("NETWORK", `Cannot reach ${where}: ${reason}`, { temporary: true, cause: error });
 }
+
+/** The codes that an operator meets daily, in words. */
+const WORDS: Readonly<Record<string, string>> = {
+  ENOTFOUND: "no address is known for the host",
+  EAI_AGAIN: "the name server does not answer",
+  ECONNREFUSED: "the connection was refused",
+  ECONNRESET: "the connection broke off",
+  ETIMEDOUT: "the connection timed out",
+};

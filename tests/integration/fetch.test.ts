@@ -247,6 +247,21 @@ describe("App Container images", () => {
     expect(to.leftovers()).toEqual([]);
   });
 
+  test("a proxy of the environment is used, and a host that nobody knows is called so", async () => {
+    using to = store();
+    const path = join(dir.path, "proxied.aci");
+    buildAci(path);
+    using proxy = await rawServer(() => ({ status: 200, body: readFileSync(path) }));
+    const proxies = { http: proxy.url, https: undefined, none: undefined };
+    const download = (await to.fetch("http://images.invalid/a.aci", { proxies })) as AciDownload;
+    expect(to.holds(download.archive)).toBe(true);
+    expect(proxy.requests.map((request) => request.path)).toEqual(["http://images.invalid/a.aci"]);
+    const none = { ...proxies, none: ".invalid" };
+    await expect(to.fetch("http://images.invalid/b.aci", { proxies: none })).rejects.toThrow(
+      "no address is known for the host",
+    );
+  });
+
   test("a URL without a signature ends before the image is downloaded", async () => {
     using to = store();
     using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("no", { status: 404 }) });
