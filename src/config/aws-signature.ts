@@ -1,7 +1,5 @@
 /** AWS Signature Version 4 of a GET without a body, for service s3 (AWS General Reference, "Signing AWS API requests"). Pure. */
 
-import { createHash, createHmac } from "node:crypto";
-
 const SERVICE = "s3";
 const DEFAULT_REGION = "us-east-1";
 
@@ -68,9 +66,9 @@ function encoded(text: string): string {
 }
 
 function sha256(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
+  return new Bun.CryptoHasher("sha256").update(text).digest("hex");
 }
 
 function hmac(key: string | Buffer, text: string): Buffer {
-  return createHmac("sha256", key).update(text).digest();
+  return new Bun.CryptoHasher("sha256", key).update(text).digest();
 }

@@ -1,6 +1,5 @@
 /** Pod UUIDs (RFC 9562, version 4), lower-case. */
 
-import { randomUUID } from "node:crypto";
 import { RktError } from "./errors.ts";
 import { quoted } from "./text.ts";
 
@@ -25,5 +24,5 @@ export function parseUuid(text: string): PodUuid {
 }
 
 export function newUuid(): PodUuid {
-  return parseUuid(randomUUID());
+  return parseUuid(crypto.randomUUID());
 }
