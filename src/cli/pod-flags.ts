@@ -3,13 +3,39 @@
 import type { FlagSpec } from "./command.ts";
 
 export const STAGE1_FLAGS: readonly FlagSpec[] = [
-  { name: "stage1-url", kind: "string", usage: "URL to an image to use as stage1" },
-  { name: "stage1-path", kind: "string", usage: "absolute path to an image to use as stage1" },
-  { name: "stage1-name", kind: "string", usage: "name of an image to use as stage1" },
-  { name: "stage1-hash", kind: "string", usage: "hash of an image to use as stage1" },
+  {
+    name: "stage1-url",
+    kind: "string",
+    once: true,
+    exclusiveGroup: "stage1",
+    usage: "URL to an image to use as stage1",
+  },
+  {
+    name: "stage1-path",
+    kind: "string",
+    once: true,
+    exclusiveGroup: "stage1",
+    usage: "absolute path to an image to use as stage1",
+  },
+  {
+    name: "stage1-name",
+    kind: "string",
+    once: true,
+    exclusiveGroup: "stage1",
+    usage: "name of an image to use as stage1",
+  },
+  {
+    name: "stage1-hash",
+    kind: "string",
+    once: true,
+    exclusiveGroup: "stage1",
+    usage: "hash of an image to use as stage1",
+  },
   {
     name: "stage1-from-dir",
     kind: "string",
+    once: true,
+    exclusiveGroup: "stage1",
     usage: "file name of an image in the stage1 images directory to use as stage1",
   },
 ];
@@ -99,8 +125,8 @@ export const START_FLAGS: readonly FlagSpec[] = [
 
 /** After an image. */
 export const APP_FLAGS: readonly FlagSpec[] = [
-  { name: "signature", kind: "string", usage: "path or URL of the image's detached signature" },
-  { name: "exec", kind: "string", usage: "program to run instead of the image's" },
+  { name: "signature", kind: "string", once: true, usage: "path or URL of the image's detached signature" },
+  { name: "exec", kind: "string", once: true, usage: "program to run instead of the image's" },
   { name: "name", kind: "string", usage: "name of the app" },
   { name: "user", kind: "string", usage: "user of the app: a name, a number, or a path whose owner counts" },
   { name: "group", kind: "string", usage: "group of the app: a name, a number, or a path whose group counts" },
@@ -108,7 +134,7 @@ export const APP_FLAGS: readonly FlagSpec[] = [
   { name: "working-dir", kind: "string", usage: "working directory of the app" },
   { name: "environment", kind: "string", repeatable: true, usage: "environment variable of the app, NAME=VALUE" },
   { name: "mount", kind: "string", repeatable: true, usage: "mount point of the app: volume=VOLUME,target=PATH" },
-  { name: "readonly-rootfs", kind: "bool", usage: "make the app's root file system read-only" },
+  { name: "readonly-rootfs", kind: "bool", needsValue: true, usage: "make the app's root file system read-only" },
   { name: "annotation", kind: "string", repeatable: true, usage: "annotation of the app, NAME=VALUE" },
   { name: "user-annotation", kind: "string", repeatable: true, usage: "user annotation of the app, NAME=VALUE" },
   { name: "user-label", kind: "string", repeatable: true, usage: "user label of the app, NAME=VALUE" },

@@ -14,6 +14,7 @@ export const command: Command = {
   description:
     "Runs CMD (default: /bin/bash) in a running pod, in the file system and with the environment of the app. The exit status is the command's.",
   flags: [{ name: "app", kind: "string", usage: "name of the app to enter" }],
+  stopAtFirstWord: true,
   requiresRoot: true,
   run: enterCommand,
 };

@@ -27,14 +27,16 @@ As root the images are unpacked at once, so that the first start does not wait f
     { name: "store-only", kind: "bool", usage: "", deprecated: "use --pull-policy=never" },
     { name: "no-store", kind: "bool", usage: "", deprecated: "use --pull-policy=update" },
   ],
-  imageFlags: [{ name: "signature", kind: "string", usage: "path or URL of the image's detached signature" }],
+  noImageArguments: true,
+  imageFlags: [
+    { name: "signature", kind: "string", once: true, usage: "path or URL of the image's detached signature" },
+  ],
   run: fetchCommand,
 };
 
 async function fetchCommand(input: CommandInput): Promise<void> {
   const { engine, flags, images, output } = input;
   if (images.length === 0) throw new RktError("USAGE", "must provide at least one image");
-  if (images.some((image) => image.args.length > 0)) throw new RktError("USAGE", "app arguments unsupported");
   const pullPolicy = readPullPolicy(flags);
   for (const image of images) {
     const reference = parseImageReference(image.image, process.cwd());
