@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { activatedSockets, handOver, originalSoftLimit, withoutRuntimeVariables } from "./hand-over.ts";
-import { recordingHost, Replaced } from "./recording.ts";
+import { Replaced, recordingHost } from "./recording.ts";
 
 describe("originalSoftLimit", () => {
   test("is the parent's when the parent passes its own limits on", () => {
@@ -27,7 +27,11 @@ describe("handOver", () => {
     const { host, calls, returns } = recordingHost();
     returns("getLimit", { soft: 4096n, hard: 4096n });
     const run = () =>
-      handOver(host, { softOpenFiles: 1024n, listenFds: 0 }, { path: "/x", argv: ["x"], env: { A: "1", BUN_OPTIONS: "--preload=/evil" }, keep: [2000] });
+      handOver(
+        host,
+        { softOpenFiles: 1024n, listenFds: 0 },
+        { path: "/x", argv: ["x"], env: { A: "1", BUN_OPTIONS: "--preload=/evil" }, keep: [2000] },
+      );
     expect(run).toThrow(Replaced);
     expect(calls.find((call) => call.name === "setLimit")?.args[1]).toEqual({ soft: 1024n, hard: 4096n });
     expect(calls.some((call) => call.name === "resetSignals")).toBe(true);
@@ -36,5 +40,8 @@ describe("handOver", () => {
 });
 
 test("withoutRuntimeVariables() keeps everything that is not BUN_*", () => {
-  expect(withoutRuntimeVariables({ PATH: "/bin", BUN_BE_BUN: "1", BUNDLE: "x" })).toEqual({ PATH: "/bin", BUNDLE: "x" });
+  expect(withoutRuntimeVariables({ PATH: "/bin", BUN_BE_BUN: "1", BUNDLE: "x" })).toEqual({
+    PATH: "/bin",
+    BUNDLE: "x",
+  });
 });

@@ -45,7 +45,9 @@ export function originalSoftLimit(hard: bigint, parent: { soft: bigint; hard: bi
 function parentLimit(): { soft: bigint; hard: bigint } | undefined {
   try {
     const line = /^Max open files\s+(\d+)\s+(\d+)/m.exec(readFileSync(`/proc/${process.ppid}/limits`, "utf8"));
-    return line?.[1] === undefined || line[2] === undefined ? undefined : { soft: BigInt(line[1]), hard: BigInt(line[2]) };
+    return line?.[1] === undefined || line[2] === undefined
+      ? undefined
+      : { soft: BigInt(line[1]), hard: BigInt(line[2]) };
   } catch {
     return undefined;
   }
@@ -61,7 +63,10 @@ export function activatedSockets(env: Readonly<Record<string, string | undefined
 /** Restores the caller's limits, signals and descriptors, and executes. Synchronous; does not return. Throws SystemCallError when the kernel refuses. */
 export function handOver(host: Host, caller: CallerState, target: HandOver): never {
   const limit = host.getLimit(RLIMIT_NOFILE);
-  host.setLimit(RLIMIT_NOFILE, { soft: caller.softOpenFiles < limit.hard ? caller.softOpenFiles : limit.hard, hard: limit.hard });
+  host.setLimit(RLIMIT_NOFILE, {
+    soft: caller.softOpenFiles < limit.hard ? caller.softOpenFiles : limit.hard,
+    hard: limit.hard,
+  });
   for (const fd of [0, 1, 2]) makeBlocking(host, fd);
   const kept = new Set(target.keep);
   for (let index = 0; index < caller.listenFds; index += 1) kept.add(3 + index);
@@ -73,7 +78,8 @@ export function handOver(host: Host, caller: CallerState, target: HandOver): nev
       // The descriptor of the listing itself is gone by now.
     }
   }
-  host.resetSignals([SIGNAL.PIPE, SIGNAL.XFSZ, SIGNAL.INT, SIGNAL.TERM, SIGNAL.HUP, SIGNAL.CHLD, SIGNAL.QUIT]);
+  // Only what Bun set to "ignored": caught signals reset themselves at execve, and a SIGHUP that nohup(1) ignored must stay ignored.
+  host.resetSignals([SIGNAL.PIPE, SIGNAL.XFSZ]);
   return host.execve(target.path, target.argv, withoutRuntimeVariables(target.env));
 }
 

@@ -5,6 +5,6 @@
 
 export * from "./constants.ts";
 export { errnoName, isErrno, SystemCallError } from "./errno.ts";
-export type { FileStatus, Host, HostPath, ResourceLimit, Timestamp } from "./host.ts";
 export { type CallerState, callerState, handOver, withoutRuntimeVariables } from "./hand-over.ts";
+export type { FileStatus, Host, HostPath, ResourceLimit, Timestamp } from "./host.ts";
 export { isDirectory, linux, statOf } from "./linux.ts";
