@@ -1,0 +1,21 @@
+/** The caller's side of the verify worker. */
+
+import { RktError } from "../core/errors.ts";
+import { workerAccount } from "../host/accounts.ts";
+import { startWorker } from "../host/worker.ts";
+import type { WorkerRequest } from "./messages.ts";
+
+/** The worker's one answer, undecoded. Throws HOST_PROGRAM when there is none. */
+export async function askVerifyWorker(
+  request: WorkerRequest,
+  descriptors: readonly number[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<unknown> {
+  const account = process.geteuid?.() === 0 ? workerAccount("rkt-verify") : undefined;
+  const worker = startWorker({ worker: "verify", account, descriptors, request, env });
+  const answers: unknown[] = [];
+  for await (const message of worker.messages()) answers.push(message);
+  if (answers.length !== 1)
+    throw new RktError("HOST_PROGRAM", `Cannot verify: the verify worker gave ${answers.length} answers, expected 1`);
+  return answers[0];
+}

@@ -1,0 +1,37 @@
+/**
+ * `rkt worker verify`: a process and user of its own for what decides about trust. It gets keys, a signature and an archive as plain bytes, and never unpacks
+ * anything; it also downloads keys, so that root does not speak to servers.
+ */
+
+import { internalError } from "../core/errors.ts";
+import { answer, answerFailure, requests } from "../host/worker-side.ts";
+import { checkSignature } from "./check-signature.ts";
+import { downloadSmall } from "./download-small.ts";
+import type { DownloadAnswer, VerifyAnswer, WorkerRequest } from "./messages.ts";
+
+const ARCHIVE = 3;
+
+/** Answers one request on stdin with one message on stdout; ends. */
+export async function runVerifyWorker(): Promise<void> {
+  try {
+    for await (const request of requests()) {
+      answer(await carryOut(request as WorkerRequest));
+      break;
+    }
+  } catch (error) {
+    answerFailure(error);
+  }
+}
+
+async function carryOut(request: WorkerRequest): Promise<VerifyAnswer | DownloadAnswer> {
+  switch (request.kind) {
+    case "verify": {
+      const [keyring, signature] = [Buffer.from(request.keyring, "base64"), Buffer.from(request.signature, "base64")];
+      return { kind: "verdict", ...(await checkSignature(ARCHIVE, keyring, signature)) };
+    }
+    case "download":
+      return { kind: "content", content: (await downloadSmall(request)).toString("base64") };
+    default:
+      throw internalError("unknown request to the verify worker");
+  }
+}
