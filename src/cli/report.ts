@@ -3,7 +3,7 @@
  * emits RktEvents and knows nothing of it.
  */
 
-import { ExitStatus, errorChain, RktError } from "../core/errors.ts";
+import { ExitStatus, errorChain, errorLine, RktError } from "../core/errors.ts";
 import type { Emit, RktEvent } from "../core/events.ts";
 import { printable } from "../core/text.ts";
 import type { Output } from "./command.ts";
@@ -82,15 +82,12 @@ function eventText(event: Exclude<RktEvent, { kind: "progress" }>, options: Repo
 
 /** One line: the outermost message and the innermost. With --debug: the whole chain as a tree. */
 function errorText(error: unknown, debug: boolean): string {
+  const origin = isBug(error) ? "internal error: " : "";
+  if (!debug) return origin + errorLine(error);
   const [first = "", ...causes] = errorChain(error);
-  const outermost = isBug(error) ? `internal error: ${first}` : first;
-  if (!debug) {
-    const innermost = causes.at(-1);
-    return innermost === undefined ? outermost : `${outermost}: ${innermost}`;
-  }
   const tree = causes.map((message, depth) => `\n${"  ".repeat(depth + 1)}└─${message}`).join("");
   const stack = isBug(error) && error instanceof Error ? `\n${error.stack ?? ""}` : "";
-  return `${outermost}${tree}${stack}`;
+  return `${origin}${first}${tree}${stack}`;
 }
 
 /** TypeError and its like are never meant for the user; errors of the system (they have a code) and ours are. */

@@ -18,18 +18,11 @@ export async function runCommandLine(
   words: readonly string[],
   terminal: Terminal = processTerminal(),
 ): Promise<number> {
-  let command = ROOT;
-  let path = "rkt";
+  let found: LocatedCommand = { command: ROOT, path: "rkt", rest: words };
   let report = createReport({ command: "rkt", debug: false, quiet: false, terminal });
   try {
-    let rest = words;
-    while (command.subcommands !== undefined) {
-      const located = locate(command.subcommands, GLOBAL_FLAGS, rest, path);
-      if (located.entry === undefined) break;
-      command = await located.entry.load();
-      path = `${path} ${located.entry.name}`;
-      rest = located.rest;
-    }
+    found = await locateCommand(words);
+    const { command, rest } = found;
     const parsed = parseWords(command, GLOBAL_FLAGS, rest);
     report = createReport({
       command: command.name,
@@ -39,13 +32,32 @@ export async function runCommandLine(
     });
     for (const notice of parsed.deprecations) terminal.stderr(`${notice}\n`);
     if (parsed.help || command.run === undefined) {
-      report.output.stdout(await pageOf(command, path));
+      report.output.stdout(await pageOf(found));
       return 0;
     }
     return await runCommand(command, parsed, report);
   } catch (error) {
-    return await failed(error, report, terminal, () => pageOf(command, path));
+    return await failed(error, report, terminal, found);
   }
+}
+
+export interface LocatedCommand {
+  readonly command: Command;
+  /** Full name: "rkt", "rkt image list". */
+  readonly path: string;
+  /** The words without those of the name. */
+  readonly rest: readonly string[];
+}
+
+/** Finds and loads the command that `words` name; `rkt` itself when they name none. Throws CommandLineError for an unknown one. */
+export async function locateCommand(words: readonly string[]): Promise<LocatedCommand> {
+  let found: LocatedCommand = { command: ROOT, path: "rkt", rest: words };
+  while (found.command.subcommands !== undefined) {
+    const { entry, rest } = locate(found.command.subcommands, GLOBAL_FLAGS, found.rest, found.path);
+    if (entry === undefined) break;
+    found = { command: await entry.load(), path: `${found.path} ${entry.name}`, rest };
+  }
+  return found;
 }
 
 async function runCommand(command: Command, parsed: ParsedWords, report: Report): Promise<number> {
@@ -56,18 +68,14 @@ async function runCommand(command: Command, parsed: ParsedWords, report: Report)
   return (await command.run?.({ engine, flags, args, images, output: report.output })) ?? 0;
 }
 
-async function failed(
-  error: unknown,
-  report: Report,
-  terminal: Terminal,
-  page: () => Promise<string>,
-): Promise<number> {
+async function failed(error: unknown, report: Report, terminal: Terminal, found: LocatedCommand): Promise<number> {
   try {
     if (error instanceof CommandLineError) {
-      terminal.stderr(`Error: ${error.message}\n${error.advice === undefined ? await page() : `${error.advice}\n`}`);
+      const help = error.advice === undefined ? await pageOf(found) : `${error.advice}\n`;
+      terminal.stderr(`Error: ${error.message}\n${help}`);
     } else {
       report.failure(error);
-      if (error instanceof RktError && error.code === "MISSING_COMMAND") terminal.stderr(await page());
+      if (error instanceof RktError && error.code === "MISSING_COMMAND") terminal.stderr(await pageOf(found));
     }
     return exitStatusOf(error);
   } catch {
@@ -76,7 +84,7 @@ async function failed(
 }
 
 /** Help is loaded when it is asked for. */
-async function pageOf(command: Command, path: string): Promise<string> {
+async function pageOf({ command, path }: LocatedCommand): Promise<string> {
   const { helpPage } = await import("./help.ts");
   return helpPage(command, path, GLOBAL_FLAGS);
 }
