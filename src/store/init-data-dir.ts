@@ -58,7 +58,14 @@ function layout(dataDir: DataDir): [path: string, access: Access][] {
     ...POD_STATE_DIRS.map((state) => dataDir.podsIn(state)),
   ];
   const written = [dataDir.blobs, dataDir.imageRecords, dataDir.refs, dataDir.downloads, dataDir.imageLocks];
-  const rootOnly = [dataDir.verified, dataDir.verifiedRefs, dataDir.layers, dataDir.layerLinks, dataDir.trees];
+  const rootOnly = [
+    dataDir.verified,
+    dataDir.verifiedRefs,
+    dataDir.layers,
+    dataDir.layerLinks,
+    dataDir.layerLocks,
+    dataDir.trees,
+  ];
   const entry =
     (access: Access) =>
     (path: string): [string, Access] => [relative(dataDir.root, path), access];
