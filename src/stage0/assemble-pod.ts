@@ -4,13 +4,11 @@ import { closeSync } from "node:fs";
 import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import type { ImageReference, PreparedPod, RenderedTree } from "../core/spine.ts";
-import { quoted } from "../core/text.ts";
 import { linux } from "../host/mod.ts";
 import { resolvePorts } from "../network/mod.ts";
 import { createPod } from "../pod/mod.ts";
 import { takePrepareLock } from "../pod/prepare-lock.ts";
 import { assertRunnable, type PodManifest, parseImageManifest, parsePodManifest } from "../spec/appc/mod.ts";
-import { findImageById } from "../store/mod.ts";
 import type { AppOptions } from "./app-options.ts";
 import { obtainImage, type PullPolicy } from "./obtain-image.ts";
 import { buildPodManifest, type PodOptions, type RequestedApp } from "./pod-manifest.ts";
@@ -89,14 +87,8 @@ async function renderAll(
     const manifest = parsePodManifest(input.content.text);
     if (manifest.apps.length === 0) throw new RktError("INVALID_INPUT", "pod must contain at least one application");
     for (const app of manifest.apps) {
-      const stored = findImageById(engine.dataDir, app.image.id);
-      if (stored === undefined) {
-        throw new RktError(
-          "NOT_FOUND",
-          `Cannot find image ${quoted(app.image.id)} of app ${quoted(app.name)} in the store`,
-          { hint: "fetch it first" },
-        );
-      }
+      const reference = { kind: "hash", text: app.image.id } as const;
+      const stored = await obtainImage(engine, reference, { pullPolicy: "never", signature: undefined });
       const tree = await renderStored(engine, stored);
       assertRunnable(parseImageManifest(tree.manifest).labels);
       trees.set(app.name, tree);

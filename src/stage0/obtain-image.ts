@@ -8,7 +8,7 @@ import { RktError } from "../core/errors.ts";
 import type { Download, ImageReference, StoredImage } from "../core/spine.ts";
 import { redactUrl } from "../core/text.ts";
 import { linux } from "../host/mod.ts";
-import { findImage, initDataDir, touchImage } from "../store/mod.ts";
+import { findImage, initDataDir, referenceName, touchImage } from "../store/mod.ts";
 
 export type PullPolicy = "new" | "never" | "update";
 
@@ -31,7 +31,7 @@ export async function obtainImage(
   if (reference.kind === "hash") return storedByHash(engine, reference);
   const isFile = ["aci-file", "oci-layout", "oci-archive", "docker-archive"].includes(reference.kind);
   if (!isFile && options.pullPolicy !== "update") {
-    const stored = findTrusted(engine, reference);
+    const stored = await findTrusted(engine, reference);
     if (stored !== undefined) return stored;
     if (options.pullPolicy === "never") throw notInStore(reference);
   }
@@ -51,8 +51,8 @@ function notInStore(reference: ImageReference): RktError {
   return new RktError("NOT_FOUND", `unable to fetch ${what}: ${TAIL}`);
 }
 
-/** The text of a reference for messages and for the record of what an image was fetched as. */
-export function nameOf(reference: ImageReference): string {
+/** The text of a reference for messages. */
+function nameOf(reference: ImageReference): string {
   switch (reference.kind) {
     case "hash":
     case "docker":
@@ -69,19 +69,40 @@ export function nameOf(reference: ImageReference): string {
   }
 }
 
-function storedByHash(engine: Engine, reference: ImageReference): StoredImage {
-  const stored = findTrusted(engine, reference);
+async function storedByHash(engine: Engine, reference: ImageReference): Promise<StoredImage> {
+  const stored = await findTrusted(engine, reference);
   if (stored !== undefined) return stored;
   throw new RktError("NOT_FOUND", `no image IDs found for "${nameOf(reference)}"`);
 }
 
-/** An image of the store that may be used: for root, one whose verification root recorded itself (or the operator waives). */
-function findTrusted(engine: Engine, reference: ImageReference): StoredImage | undefined {
-  const stored = findImage(engine.dataDir, reference);
+/**
+ * An image of the store that may be used. For root that is one which root itself saw verified; what only an unprivileged fetch has seen is verified now. A name then
+ * goes to the network when that fails, since anybody in group rkt can put an image under a name; a hash has no other place to come from.
+ */
+async function findTrusted(engine: Engine, reference: ImageReference): Promise<StoredImage | undefined> {
+  const { dataDir, emit, insecure } = engine;
+  const stored = findImage(dataDir, reference, { emit, claimedNames: insecure.image });
   if (stored === undefined) return undefined;
-  engine.emit({ kind: "debug", source: "image", text: usingFromStore(reference) });
-  touchImage(engine.dataDir, stored);
-  return stored;
+  emit({ kind: "debug", source: "image", text: usingFromStore(reference) });
+  touchImage(dataDir, stored);
+  if (stored.verification !== undefined || process.geteuid?.() !== 0) return stored;
+  try {
+    return await verifyStored(engine, stored);
+  } catch (error) {
+    if (reference.kind === "hash" || !(error instanceof RktError)) throw error;
+    emit({ kind: "debug", source: "image", text: `not using image ${stored.id} of the store: ${error.message}` });
+    return undefined;
+  }
+}
+
+async function verifyStored(engine: Engine, stored: StoredImage): Promise<StoredImage> {
+  const [{ verifyDownload }, { putImage, storedDownload }] = await Promise.all([
+    import("../trust/mod.ts"),
+    import("../store/mod.ts"),
+  ]);
+  const { dataDir, emit } = engine;
+  const verified = await verifyDownload(storedDownload(dataDir, stored, { emit }), { ...engine, host: linux });
+  return putImage(dataDir, verified, [], { emit });
 }
 
 function usingFromStore(reference: ImageReference): string {
@@ -110,13 +131,8 @@ async function fetchVerifyStore(
     signature: options.signature,
     emit: engine.emit,
   });
-  const verified = await verifyDownload(download, {
-    dataDir: engine.dataDir,
-    systemConfigDir: engine.systemConfigDir,
-    localConfigDir: engine.localConfigDir,
-    insecure: engine.insecure,
-    emit: engine.emit,
-    host: linux,
-  });
-  return putImage(engine.dataDir, verified, [nameOf(reference)]);
+  const verified = await verifyDownload(download, { ...engine, host: linux });
+  const name = referenceName(reference);
+  const latest = reference.kind === "appc" && !reference.labels.some((label) => label.name === "version");
+  return putImage(engine.dataDir, verified, name === undefined ? [] : [name], { emit: engine.emit, latest });
 }

@@ -1,14 +1,26 @@
 /** Step 4 as stage0 uses it: the tree of an image in the store, rendered now or earlier. */
 
 import type { Engine } from "../core/engine.ts";
-import type { RenderedTree, StoredImage } from "../core/spine.ts";
+import { RktError } from "../core/errors.ts";
+import type { Labels, RenderedTree, StoredImage } from "../core/spine.ts";
+import { quoted } from "../core/text.ts";
 import { linux } from "../host/mod.ts";
 import { findRenderedTree } from "../render/mod.ts";
+import { parseImageManifest } from "../spec/appc/image-manifest.ts";
 
-/** Root only. Throws what the unpacker throws: MALICIOUS, DIGEST_MISMATCH, INVALID_INPUT, SYSTEM_CALL. */
+/** Root only. Throws NOT_TRUSTED, and what the unpacker throws: MALICIOUS, DIGEST_MISMATCH, INVALID_INPUT, SYSTEM_CALL. */
 export async function renderStored(engine: Engine, image: StoredImage): Promise<RenderedTree> {
-  const rendered = findRenderedTree(engine.dataDir, image.id);
-  if (rendered !== undefined) return rendered;
+  // Every image that root runs comes through here: one that root has not seen verified must have been verified before (obtainImage).
+  if (image.verification === undefined) {
+    throw new RktError("NOT_TRUSTED", `Cannot render image ${image.id}: it has not been verified`);
+  }
+  const tree = findRenderedTree(engine.dataDir, image.id) ?? (await renderNow(engine, image));
+  refuseOtherName(image, tree);
+  return tree;
+}
+
+/** Loaded only here: a start from a rendered image must not pay for it. */
+async function renderNow(engine: Engine, image: StoredImage): Promise<RenderedTree> {
   const [{ renderImage }, { imageManifestText }] = await Promise.all([
     import("../render/mod.ts"),
     import("../store/mod.ts"),
@@ -20,4 +32,19 @@ export async function renderStored(engine: Engine, image: StoredImage): Promise<
     image,
     ...(image.format === "oci" ? { ociManifestText: imageManifestText(engine.dataDir, image) } : {}),
   });
+}
+
+/**
+ * The name and labels by which an ACI was found and its signer trusted are what the fetch worker read in the archive. The unpacker read them again: a fetch worker gone
+ * bad must not pass one image of a signer off as another (an old version as the new one, say).
+ */
+function refuseOtherName(image: StoredImage, tree: RenderedTree): void {
+  if (image.format !== "aci") return;
+  const { name, labels } = parseImageManifest(tree.manifest);
+  const text = (list: Labels) => JSON.stringify(list.map((label) => [label.name, label.value]));
+  if (name === image.name && text(labels) === text(image.labels)) return;
+  throw new RktError(
+    "MALICIOUS",
+    `Cannot use image ${image.id}: its archive is ${quoted(name)} with other labels than recorded for ${quoted(image.name)}`,
+  );
 }

@@ -83,7 +83,7 @@ async function defaultImage(engine: Engine, pullPolicy: PullPolicy): Promise<Sto
     if (flavor !== undefined && configured.location === undefined) return builtinImage(engine, flavor);
     const labels = configured.version === undefined ? [] : [{ name: "version", value: configured.version }];
     const stored = findImage(engine.dataDir, { kind: "appc", name: configured.name, labels });
-    if (stored !== undefined) return stored;
+    if (stored?.verification !== undefined) return stored;
   }
   if (configured.location === undefined) {
     throw new RktError(
