@@ -9,7 +9,12 @@ if (first === "worker" && name === "fetch") await (await import("./fetch/worker.
 else if (first === "worker" && name === "verify") await (await import("./trust/worker.ts")).runVerifyWorker();
 else if (first === "worker" && name === "unpack") await (await import("./render/worker.ts")).runUnpackWorker();
 else {
-  const { runCommandLine } = await import("./cli/run-command-line.ts");
+  // What no command caught is a bug. Its status must not look like one that an app may have: 254, where the runtime would say 1.
+  process.on("uncaughtException", (error) => {
+    console.error(`rkt: internal error: ${error.stack ?? error.message}`);
+    process.exit(254);
+  });
+  const { runCommandLine } = await import("./cli/mod.ts");
   process.exitCode = await runCommandLine(process.argv.slice(2));
 }
 

@@ -25,7 +25,7 @@ import {
   stage1FileName,
   stage1ImageName,
 } from "../src/stage1-contract/flavors.ts";
-import { aci, putText, type Tree } from "./build-stage1-aci.ts";
+import { aci, put, putText, type Tree } from "./build-stage1-aci.ts";
 import { DEBIAN_ARCH, fetchPackages, type PackageList } from "./build-stage1-debian.ts";
 import { putDebian } from "./build-stage1-tree.ts";
 
@@ -33,6 +33,20 @@ import { putDebian } from "./build-stage1-tree.ts";
 const INTERFACE: Record<Flavor, number> = { nspawn: 6, fly: 5 };
 const ENTRYPOINTS = ["run", "enter", "gc", "stop"] as const;
 const INPUTS = ["stage1", "src/core", "src/host", "src/network", "src/spec", "src/stage1-contract"];
+const EMPTY_DIRS = [
+  "dev",
+  "etc",
+  "opt/stage2",
+  "proc",
+  "rkt/env",
+  "rkt/status",
+  "rkt/volumes",
+  "root",
+  "run",
+  "sys",
+  "tmp",
+  "var",
+];
 const KEY_FILE = "build/.cache/stage1.key";
 
 const refresh = process.argv.includes("--refresh");
@@ -65,10 +79,12 @@ function upToDate(wanted: string): boolean {
 
 function buildImage(flavor: Flavor): { id: string; name: string; version: string; file: string } {
   const rootfs: Tree = new Map();
+  for (const dir of EMPTY_DIRS) put(rootfs, dir, { kind: "directory", mode: dir === "tmp" ? 0o1777 : 0o755 });
   if (flavor === "nspawn") putDebian(rootfs, packageList, fetchPackages(packageList, "build/.cache", refresh));
   putStaticFiles(rootfs, `stage1/${flavor}/rootfs`);
   putText(rootfs, "usr/lib/rkt/stage1.js", bundle(flavor));
-  for (const entrypoint of ENTRYPOINTS) putText(rootfs, entrypoint, entrypointScript(entrypoint), 0o755);
+  for (const entrypoint of ENTRYPOINTS)
+    putText(rootfs, `usr/lib/rkt/${entrypoint}`, entrypointScript(entrypoint), 0o755);
   const { bytes, id, uncompressedSize } = aci(manifest(flavor), rootfs);
   const file = stage1FileName(flavor);
   writeFileSync(join("build", file), bytes);
@@ -110,14 +126,14 @@ function bundle(flavor: Flavor): string {
 function entrypointScript(entrypoint: string): string {
   return `#!/bin/sh
 # Runs this image's own code with the first runtime found (docs/stage1-contract.md).
-root=\${0%/*}
-for runtime in "\${RKT_STAGE1_RUNTIME:-}" "$root/rkt/runtime" /usr/bin/rkt; do
+code=\${0%/*}
+for runtime in "\${RKT_STAGE1_RUNTIME:-}" "$code/../../../rkt/runtime" /usr/bin/rkt; do
   [ -n "$runtime" ] && [ -x "$runtime" ] || continue
   unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_VERBOSE_FETCH
   export BUN_BE_BUN=1
-  exec "$runtime" --no-env-file --config=/dev/null "$root/usr/lib/rkt/stage1.js" ${entrypoint} "$@"
+  exec "$runtime" --no-env-file --config=/dev/null "$code/stage1.js" ${entrypoint} "$@"
 done
-echo "stage1: Cannot ${entrypoint}: no runtime found, expected RKT_STAGE1_RUNTIME, $root/rkt/runtime or /usr/bin/rkt" >&2
+echo "stage1: Cannot ${entrypoint}: no runtime found, expected RKT_STAGE1_RUNTIME, /rkt/runtime in the image, or /usr/bin/rkt" >&2
 exit 254
 `;
 }
@@ -133,7 +149,10 @@ function manifest(flavor: Flavor): unknown {
       { name: "os", value: "linux" },
     ],
     annotations: [
-      ...ENTRYPOINTS.map((entrypoint) => ({ name: STAGE1_ANNOTATION[entrypoint], value: `/${entrypoint}` })),
+      ...ENTRYPOINTS.map((entrypoint) => ({
+        name: STAGE1_ANNOTATION[entrypoint],
+        value: `/usr/lib/rkt/${entrypoint}`,
+      })),
       { name: STAGE1_ANNOTATION.interfaceVersion, value: String(INTERFACE[flavor]) },
     ],
   };

@@ -1,25 +1,24 @@
 /**
- * Directories of rendered layers: `cas/layer/ID/{rootfs/,manifest,rendered}`, root only. A layer is filled as `ID.tmp` and renamed, so `ID` is whole or, half
- * removed, without its `rendered` mark. Whoever holds the lock `cas/treestorelocks/ID` owns both names.
+ * Directories of rendered layers: `cas/layer/ID/{rootfs/,manifest,rendered}`, root only. A layer is whole when it has its `rendered` mark, which is written after
+ * the content has reached the disk; without it, the directory is what a render left that was killed, or is still at work. Whoever holds the lock
+ * `cas/treestorelocks/ID` owns the name.
  */
 
 import {
   closeSync,
-  fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
-  renameSync,
   rmdirSync,
   symlinkSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import type { DataDir } from "../core/data-dir.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
-import { lockWithBackoff } from "../host/lock.ts";
+import { lockWithBackoff, tryLock } from "../host/lock.ts";
 import { AT_FDCWD, type Host, isErrno, O } from "../host/mod.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { layerLink } from "./layer-id.ts";
@@ -27,7 +26,6 @@ import { layerLink } from "./layer-id.ts";
 /** A layer being filled. */
 export interface NewLayer {
   readonly layerId: string;
-  /** Its temporary directory. */
   readonly dir: string;
   readonly rootfs: string;
   /** Mount point for the unpacker's root. */
@@ -88,13 +86,22 @@ export function layerManifest(dataDir: DataDir, layerId: string): string {
 }
 
 /**
- * Takes the lock of a layer, waiting for whoever renders it. The result gives it back. Locks of one image are taken from the lowest layer up, by everybody, so
- * two renders never wait for each other.
+ * Takes the lock of a layer, waiting for whoever renders it; undefined when that would mean to wait and `wait` is false. The result gives it back. Locks of one
+ * image are taken from the lowest layer up, by everybody, so two renders never wait for each other.
  */
-export async function lockLayer(host: Host, dataDir: DataDir, layerId: string): Promise<() => void> {
+export async function lockLayer(
+  host: Host,
+  dataDir: DataDir,
+  layerId: string,
+  wait: boolean,
+): Promise<(() => void) | undefined> {
   const fd = openSync(join(dataDir.layerLocks, layerId), "a", 0o600);
   try {
-    await lockWithBackoff(host, fd, "exclusive", { what: `layer ${layerId}` });
+    if (wait) await lockWithBackoff(host, fd, "exclusive", { what: `layer ${layerId}` });
+    else if (!tryLock(host, fd, "exclusive")) {
+      closeSync(fd);
+      return undefined;
+    }
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -105,7 +112,7 @@ export async function lockLayer(host: Host, dataDir: DataDir, layerId: string): 
 /** Starts afresh: what a killed render left is removed. Under the layer's lock. */
 export function startLayer(host: Host, dataDir: DataDir, layerId: string): NewLayer {
   discardLayer(host, dataDir, layerId);
-  const dir = temporary(dataDir, layerId);
+  const dir = dataDir.layer(layerId);
   mkdirSync(dir, { mode: 0o700 });
   const [rootfs, jail] = [join(dir, "rootfs"), join(dir, "jail")];
   mkdirSync(rootfs, { mode: 0o755 });
@@ -113,31 +120,35 @@ export function startLayer(host: Host, dataDir: DataDir, layerId: string): NewLa
   return { layerId, dir, rootfs, jail };
 }
 
+/** Keeps the manifest that came out of the archive. Under the lock. */
+export function keepManifest(layer: NewLayer, manifest: Buffer | undefined): void {
+  if (manifest !== undefined) writeFileSync(join(layer.dir, MANIFEST), manifest, { mode: 0o600, flag: "wx" });
+}
+
 /**
- * Makes a filled layer permanent: content reaches the disk first, then the mark, then the name. After a crash in between the layer is not there. Under the lock.
+ * Makes filled layers, whose unpackers are gone, permanent: all of their content reaches the disk, then come the marks. A mark that a crash takes away again costs another
+ * render and nothing else, so it is not synced itself. Under the locks of all.
  */
-export function finishLayer(
+export function markLayers(
   host: Host,
   dataDir: DataDir,
-  layer: NewLayer,
-  mark: LayerMark,
-  manifest: Buffer | undefined,
+  layers: readonly { layer: NewLayer; mark: LayerMark }[],
 ): void {
-  rmdirSync(layer.jail);
-  if (manifest !== undefined) writeFile(join(layer.dir, MANIFEST), manifest);
-  const fd = openSync(layer.rootfs, "r");
+  if (layers.length === 0) return;
+  const fd = openSync(dataDir.layers, "r");
   try {
     host.syncfs(fd);
   } finally {
     closeSync(fd);
   }
-  writeFile(join(layer.dir, MARK), Buffer.from(`${JSON.stringify(mark)}\n`));
-  linkLayer(dataDir, layer.layerId);
-  renameSync(layer.dir, dataDir.layer(layer.layerId));
-  syncDirectory(dataDir.layers);
+  for (const { layer, mark } of layers) {
+    rmdirSync(layer.jail);
+    linkLayer(dataDir, layer.layerId);
+    writeFileSync(join(layer.dir, MARK), `${JSON.stringify(mark)}\n`, { mode: 0o600, flag: "wx" });
+  }
 }
 
-/** Removes both names of a layer. The mark goes first: from then on nobody takes the rest for a layer. Under the layer's lock. */
+/** Removes a layer. The mark goes first: from then on nobody takes the rest for a layer. Under the layer's lock. */
 export function discardLayer(host: Host, dataDir: DataDir, layerId: string): void {
   const parent = host.openat(AT_FDCWD, dataDir.layers, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0);
   try {
@@ -147,17 +158,9 @@ export function discardLayer(host: Host, dataDir: DataDir, layerId: string): voi
       if (!isErrno(error, "ENOENT", "ENOTDIR")) throw error;
     }
     removeTree(host, parent, layerId);
-    removeTree(host, parent, `${layerId}${TEMPORARY}`);
   } finally {
     host.close(parent);
   }
-}
-
-/** Suffix of a layer's temporary directory. */
-const TEMPORARY = ".tmp";
-
-function temporary(dataDir: DataDir, layerId: string): string {
-  return `${dataDir.layer(layerId)}${TEMPORARY}`;
 }
 
 function linkLayer(dataDir: DataDir, layerId: string): void {
@@ -165,24 +168,5 @@ function linkLayer(dataDir: DataDir, layerId: string): void {
     symlinkSync(`../layer/${layerId}/rootfs`, join(dataDir.layerLinks, layerLink(layerId)));
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
-  }
-}
-
-function writeFile(path: string, bytes: Buffer): void {
-  const fd = openSync(path, "wx", 0o600);
-  try {
-    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }

@@ -1,30 +1,29 @@
 /** Step 4: a stored image becomes an ordered list of lower directories. */
 
 import { closeSync, openSync } from "node:fs";
-import { join } from "node:path";
 import type { DataDir } from "../core/data-dir.ts";
 import { internalError, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import type { RenderedTree } from "../core/spine.ts";
 import { lockWithBackoff } from "../host/lock.ts";
 import { type Host, linux } from "../host/mod.ts";
-import { startWorker } from "../host/worker.ts";
-import { JAIL_LAUNCHER } from "./jail.ts";
 import { layerIds, type RenderableImage } from "./layer-id.ts";
 import {
   discardLayer,
-  finishLayer,
   isRendered,
+  keepManifest,
+  type LayerMark,
   layerManifest,
   lockLayer,
+  markLayers,
   type NewLayer,
   prepareStore,
   startLayer,
 } from "./layer-store.ts";
 import { makeDevices } from "./make-devices.ts";
 import { recordTree } from "./trees.ts";
-import type { Unpacked } from "./unpack/unpack.ts";
-import { decodeAnswer, encodeRequest, type Jail, type UnpackRequest } from "./unpack-protocol.ts";
+import type { UnpackRequest } from "./unpack-protocol.ts";
+import { startUnpacker, type Unpacker } from "./unpacker.ts";
 
 export interface RenderRequest {
   readonly dataDir: DataDir;
@@ -61,15 +60,7 @@ export async function renderImage(request: RenderRequest): Promise<RenderedTree>
   prepareStore(dataDir);
   const releaseStore = await holdPrepareLock(host, dataDir);
   try {
-    for (const plan of plans) {
-      if (isRendered(dataDir, plan.layerId)) continue;
-      const release = await lockLayer(host, dataDir, plan.layerId);
-      try {
-        if (!isRendered(dataDir, plan.layerId)) await renderLayer(host, dataDir, emit, plan);
-      } finally {
-        release();
-      }
-    }
+    await renderLayers(host, dataDir, emit, plans);
     const ids = plans.map(({ layerId }) => layerId).reverse();
     return recordTree(dataDir, image.id, ids, manifestText(request, ids));
   } finally {
@@ -119,52 +110,101 @@ async function holdPrepareLock(host: Host, dataDir: DataDir): Promise<() => void
   return () => closeSync(fd);
 }
 
-/** Fills one layer and makes it permanent. Under its lock. */
-async function renderLayer(host: Host, dataDir: DataDir, emit: Emit, plan: LayerPlan): Promise<void> {
-  const started = performance.now();
-  const layer = startLayer(host, dataDir, plan.layerId);
+/** A layer whose unpacker is started, under its lock. */
+interface Started {
+  readonly plan: LayerPlan;
+  readonly layer: NewLayer;
+  readonly unpacker: Unpacker;
+  readonly release: () => void;
+}
+
+/** How many unpackers are started before their turn: starting one takes as long as unpacking a small layer. */
+const AHEAD = 2;
+
+/** Fills the layers that are missing, in order, and makes them permanent together: one wait for the disk is shorter than many. */
+async function renderLayers(host: Host, dataDir: DataDir, emit: Emit, plans: readonly LayerPlan[]): Promise<void> {
+  const started: Started[] = [];
+  const filled: (Started & { mark: LayerMark })[] = [];
+  let next = 0;
   try {
-    const unpacked = await unpackConfined(dataDir, layer, plan);
-    makeDevices(host, layer.rootfs, unpacked.devices);
-    finishLayer(host, dataDir, layer, { size: unpacked.size }, unpacked.manifest);
-    const time = `${Math.round(performance.now() - started)} ms`;
-    emit({ kind: "debug", source: "image", text: `layer ${plan.layerId}: ${unpacked.entries} entries in ${time}` });
+    for (;;) {
+      while (next < plans.length && started.length <= AHEAD) {
+        const plan = plans[next];
+        if (plan !== undefined && !isRendered(dataDir, plan.layerId)) {
+          // Only the layer whose turn it is may be waited for: it is the lowest one that is missing.
+          const begun = await startRender(host, dataDir, plan, started.length === 0 && filled.length === 0);
+          if (begun === "busy") break;
+          if (begun !== "rendered") started.push(begun);
+        }
+        next += 1;
+      }
+      const current = started[0];
+      if (current === undefined) {
+        if (next >= plans.length) break;
+        // Another render holds the next layer, and may be waiting for one of ours: ours are finished first.
+        await finish(host, dataDir, filled);
+        continue;
+      }
+      const size = await fillLayer(host, emit, current);
+      started.shift();
+      filled.push({ ...current, mark: { size } });
+    }
+    await finish(host, dataDir, filled);
+  } finally {
+    // Empty unless something failed.
+    for (const { plan, unpacker, release } of [...started, ...filled]) {
+      await unpacker.stop();
+      discardLayer(host, dataDir, plan.layerId);
+      release();
+    }
+  }
+}
+
+async function finish(host: Host, dataDir: DataDir, filled: (Started & { mark: LayerMark })[]): Promise<void> {
+  // A layer is called whole when nobody can change it any more.
+  for (const { unpacker } of filled) await unpacker.stop();
+  markLayers(host, dataDir, filled);
+  for (const { release } of filled.splice(0)) release();
+}
+
+async function startRender(
+  host: Host,
+  dataDir: DataDir,
+  plan: LayerPlan,
+  wait: boolean,
+): Promise<Started | "busy" | "rendered"> {
+  const release = await lockLayer(host, dataDir, plan.layerId, wait);
+  if (release === undefined) return "busy";
+  try {
+    if (isRendered(dataDir, plan.layerId)) {
+      release();
+      return "rendered";
+    }
+    const layer = startLayer(host, dataDir, plan.layerId);
+    const lowers = plan.below.map((id) => dataDir.layerRootfs(id));
+    return {
+      plan,
+      layer,
+      release,
+      unpacker: startUnpacker({ root: layer.jail, blob: plan.blob, target: layer.rootfs, lowers }),
+    };
   } catch (error) {
-    discardLayer(host, dataDir, plan.layerId);
+    release();
     throw error;
   }
 }
 
-/** Runs the unpacker to its end: when this returns (or throws), its process is gone. */
-async function unpackConfined(dataDir: DataDir, layer: NewLayer, plan: LayerPlan): Promise<Unpacked> {
-  const jail: Jail = {
-    root: layer.jail,
-    blob: plan.blob,
-    target: layer.rootfs,
-    lowers: plan.below.map((id) => join(dataDir.layer(id), "rootfs")),
-  };
-  const worker = startWorker({
-    worker: "unpack",
-    account: undefined,
-    launcher: JAIL_LAUNCHER,
-    descriptors: [],
-    request: jail,
-  });
-  let unpacked: Unpacked | undefined;
-  let failure: unknown;
-  try {
-    for await (const message of worker.messages()) {
-      const answer = decodeAnswer(message);
-      if (answer.kind === "ready") worker.send(encodeRequest(plan.request));
-      else unpacked = answer.unpacked;
-    }
-  } catch (error) {
-    failure = error;
-    worker.kill();
-    await worker.ended();
+/** Fills one layer; all layers below it are filled. The result is the size of its content. */
+async function fillLayer(host: Host, emit: Emit, { plan, layer, unpacker }: Started): Promise<number> {
+  const begun = performance.now();
+  const unpacked = await unpacker.unpack(plan.request);
+  if (unpacked.devices.length > 0) {
+    // Root works in this directory only when nobody else does.
+    await unpacker.stop();
+    makeDevices(host, layer.rootfs, unpacked.devices);
   }
-  if (failure !== undefined) throw failure;
-  if (unpacked === undefined)
-    throw new RktError("HOST_PROGRAM", "Cannot unpack: the unpack worker ended without an answer");
-  return unpacked;
+  keepManifest(layer, unpacked.manifest);
+  const time = `${Math.round(performance.now() - begun)} ms`;
+  emit({ kind: "debug", source: "image", text: `layer ${plan.layerId}: ${unpacked.entries} entries in ${time}` });
+  return unpacked.size;
 }

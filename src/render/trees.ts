@@ -3,8 +3,7 @@
  * for pods, which know trees and not images. Written by temp + fsync + rename.
  */
 
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import type { DataDir } from "../core/data-dir.ts";
 import type { ImageId } from "../core/digest.ts";
 import type { RenderedLayer, RenderedTree } from "../core/spine.ts";
@@ -22,8 +21,8 @@ export function recordTree(
   manifest: string,
 ): RenderedTree {
   const treeId = treeIdOf(layers);
-  writeRecord(dataDir.treeRecord(treeId), { layers });
-  writeRecord(dataDir.treeRecord(image), { treeId, layers, manifest });
+  writeRecord(dataDir.treeRecord(treeId), { layers }, true);
+  writeRecord(dataDir.treeRecord(image), { treeId, layers, manifest }, false);
   return { image, treeId, layers: layers.map(rendered), manifest };
 }
 
@@ -82,21 +81,15 @@ function readRecord(path: string): Record<string, unknown> | undefined {
   }
 }
 
-function writeRecord(path: string, value: unknown): void {
+/** Atomically. Synced for pods, which know nothing but the tree's name; an image's record can be made again from the image. */
+function writeRecord(path: string, value: unknown, sync: boolean): void {
   const temporary = `${path}.${process.pid}.tmp`;
-  const bytes = Buffer.from(`${JSON.stringify(value)}\n`);
   const fd = openSync(temporary, "w", 0o600);
   try {
-    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
-    fsyncSync(fd);
+    writeFileSync(fd, `${JSON.stringify(value)}\n`);
+    if (sync) fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
   renameSync(temporary, path);
-  const directory = openSync(join(path, ".."), "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
 }

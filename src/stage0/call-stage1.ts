@@ -4,12 +4,13 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { PodFiles } from "../core/data-dir.ts";
+import { parseImageId } from "../core/digest.ts";
 import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import type { RenderedTree } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import { linux, withoutRuntimeVariables } from "../host/mod.ts";
-import { readTree } from "../render/mod.ts";
+import { treeLayers } from "../render/mod.ts";
 import { parseImageManifest } from "../spec/appc/mod.ts";
 import { STAGE1_ANNOTATION, STAGE1_ENV } from "../stage1-contract/mod.ts";
 import { builtinFlavor, loadEntrypoints } from "./builtin-stage1.ts";
@@ -41,26 +42,38 @@ export async function callStage1(
   return result.status ?? 254;
 }
 
-/** The rendered stage1 of a pod. Throws NOT_FOUND for a pod whose tree is gone. */
-export function stage1Tree(engine: Engine, podDir: string): RenderedTree {
-  const files = new PodFiles(podDir);
+/** The layers of one image of a pod, as its directory names them. */
+export interface PodLayers {
+  readonly treeId: string;
+  /** Topmost first. */
+  readonly layers: RenderedTree["layers"];
+}
+
+/** The layers that a file of the pod's directory (`stage1TreeStoreID`, an app's `treeStoreID`) names. Throws NOT_FOUND when they are gone. */
+export function podLayers(engine: Engine, treeIdFile: string): PodLayers {
   let treeId: string;
   try {
-    treeId = readFileSync(files.stage1TreeId, "utf8").trim();
+    treeId = readFileSync(treeIdFile, "utf8").trim();
   } catch (cause) {
-    throw new RktError(
-      "NOT_FOUND",
-      `Cannot tell the stage1 of the pod in ${quoted(podDir)}: "stage1TreeStoreID" cannot be read`,
-      { cause },
-    );
+    throw new RktError("NOT_FOUND", `Cannot tell what the pod was made of: ${quoted(treeIdFile)} cannot be read`, { cause });
   }
-  const tree = readTree(engine.dataDir, treeId);
-  if (tree === undefined)
-    throw new RktError(
-      "NOT_FOUND",
-      `Cannot find the rendered stage1 ${quoted(treeId)} of the pod in ${quoted(podDir)}`,
-    );
-  return tree;
+  const layers = treeLayers(engine.dataDir, treeId);
+  if (layers === undefined) {
+    throw new RktError("NOT_FOUND", `Cannot find the rendered image ${quoted(treeId)}, named by ${quoted(treeIdFile)}`, { hint: "prepare the pod again" });
+  }
+  return { treeId, layers };
+}
+
+/** The rendered stage1 of a pod. Throws NOT_FOUND for a pod whose tree is gone, UNSUPPORTED for a stage1 of several layers. */
+export function stage1Tree(engine: Engine, podDir: string): RenderedTree {
+  const files = new PodFiles(podDir);
+  const { treeId, layers } = podLayers(engine, files.stage1TreeId);
+  const [layer, ...others] = layers;
+  if (layer === undefined || others.length > 0) {
+    throw new RktError("UNSUPPORTED", `Cannot use the stage1 of the pod in ${quoted(podDir)}: it has ${layers.length} layers, expected 1`);
+  }
+  // An App Container image without dependencies is one layer, which has the image's own id.
+  return { image: parseImageId(layer.layerId), treeId, layers, manifest: readFileSync(files.stage1Manifest, "utf8") };
 }
 
 /** The directory of a stage1's files. An image of several layers (it has dependencies) has no single one. */

@@ -52,10 +52,11 @@ function overlaySupported(engine: Engine): boolean {
 
 async function copyTrees(engine: Engine, files: PodFiles, input: PrepareInput): Promise<void> {
   const { copyTree } = await import("../render/mod.ts");
-  copyTree({ dataDir: engine.dataDir, host: linux, tree: input.stage1.tree, destination: files.stage1Rootfs });
+  mkdirSync(files.stage1Rootfs, { recursive: true, mode: 0o755 });
+  copyTree(linux, engine.dataDir, input.stage1.tree, files.stage1Rootfs);
   for (const [app, tree] of input.trees) {
-    mkdirSync(dirname(files.appRootfs(app)), { recursive: true, mode: 0o755 });
-    copyTree({ dataDir: engine.dataDir, host: linux, tree, destination: files.appRootfs(app) });
+    mkdirSync(files.appRootfs(app), { recursive: true, mode: 0o755 });
+    copyTree(linux, engine.dataDir, tree, files.appRootfs(app));
   }
 }
 

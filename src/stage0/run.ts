@@ -10,11 +10,11 @@ import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import type { PreparedPod, RenderedTree } from "../core/spine.ts";
 import { callerState, handOver, linux } from "../host/mod.ts";
-import { overlayOptions, readTree } from "../render/mod.ts";
+import { overlayOptions } from "../render/mod.ts";
 import type { PodManifest } from "../spec/appc/mod.ts";
 import { formatRunArguments, type RunArguments, STAGE1_ENV } from "../stage1-contract/mod.ts";
 import { loadEntrypoints } from "./builtin-stage1.ts";
-import { entrypointPath, stage1Environment } from "./call-stage1.ts";
+import { entrypointPath, type PodLayers, podLayers, stage1Environment } from "./call-stage1.ts";
 import { mountOverlay } from "./mount-overlay.ts";
 import type { ResolverFiles } from "./resolver-files.ts";
 import type { Stage1 } from "./stage1-image.ts";
@@ -58,26 +58,16 @@ function mountTrees(engine: Engine, files: PodFiles, stage1: Stage1, manifest: P
   if (overlay) mountTree(engine, stage1.tree, files, undefined);
   for (const app of manifest.apps) {
     mkdirSync(files.appRootfs(app.name), { recursive: true, mode: 0o755 });
-    if (overlay) mountTree(engine, appTree(engine, files, app.name), files, app.name);
+    if (overlay) mountTree(engine, podLayers(engine, files.appTreeId(app.name)), files, app.name);
     writeFileSync(files.appStage2Manifest(app.name), readFileSync(files.appImageManifest(app.name)), { mode: 0o644 });
   }
 }
 
-function appTree(engine: Engine, files: PodFiles, app: string): RenderedTree {
-  const treeId = readFileSync(files.appTreeId(app), "utf8").trim();
-  const tree = readTree(engine.dataDir, treeId);
-  if (tree === undefined)
-    throw new RktError("NOT_FOUND", `Cannot find the rendered image "${treeId}" of app "${app}"`, {
-      hint: "prepare the pod again",
-    });
-  return tree;
-}
-
-function mountTree(engine: Engine, tree: RenderedTree, files: PodFiles, app: string | undefined): void {
-  const { base, lower } = overlayOptions(engine.dataDir, tree);
+function mountTree(engine: Engine, tree: PodLayers, files: PodFiles, app: string | undefined): void {
+  const { cwd, lowerdir } = overlayOptions(engine.dataDir, tree);
   mountOverlay(linux, {
-    base,
-    lower,
+    base: cwd,
+    lower: lowerdir.split(":"),
     upper: files.overlayUpper(tree.treeId, app),
     work: files.overlayWork(tree.treeId, app),
     target: app === undefined ? files.stage1Rootfs : files.appRootfs(app),

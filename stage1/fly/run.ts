@@ -1,6 +1,182 @@
-import { RktError } from "../../src/core/errors.ts";
-import type { RunEntrypoint } from "../common/io.ts";
+/**
+ * fly: the app in a chroot, and nothing else. No network namespace, no isolator, no capability set, no seccomp filter: for host agents that one
+ * trusts. rkt's own process becomes the app. Everything is mounted in a private mount namespace, so that a killed pod leaves nothing mounted.
+ */
 
-export const run: RunEntrypoint = async () => {
-  throw new RktError("UNSUPPORTED", "Cannot run a pod of flavor fly: this build has no such entrypoint yet");
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { PodFiles } from "../../src/core/data-dir.ts";
+import { RktError } from "../../src/core/errors.ts";
+import { quoted } from "../../src/core/text.ts";
+import {
+  AT_FDCWD,
+  CLONE,
+  callerState,
+  type Host,
+  handOver,
+  isErrno,
+  MOVE_MOUNT_F_EMPTY_PATH,
+  MOVE_MOUNT_T_EMPTY_PATH,
+  MS,
+  O,
+} from "../../src/host/mod.ts";
+import type { RuntimeApp } from "../../src/spec/appc/mod.ts";
+import { appEnvironment, DEFAULT_PATH } from "../common/app-environment.ts";
+import { findBinary } from "../common/find-binary.ts";
+import { resolveIdentity } from "../common/identity.ts";
+import { makeDirectoryInRoot, makeFileInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
+import type { RunEntrypoint } from "../common/io.ts";
+import { type AppMount, appMounts } from "../common/mounts.ts";
+import { lockDescriptor, readRunRequest } from "../common/pod.ts";
+import { makeReadOnly, type OpenVolume, openVolume } from "../common/volumes.ts";
+
+export const run: RunEntrypoint = async (argv, io) => {
+  const { host, emit, podDir } = io;
+  const { run, manifest, files } = readRunRequest(argv, podDir);
+  const [app, ...others] = manifest.apps;
+  if (app?.app === undefined || others.length > 0) {
+    throw new RktError("UNSUPPORTED", "fly only supports 1 application per Pod for now");
+  }
+  if (run.privateUsers !== undefined)
+    throw new RktError("UNSUPPORTED", "flag --private-users cannot be used with a fly stage1");
+  if (app.app.exec.length === 0)
+    throw new RktError(
+      "INVALID_INPUT",
+      `image ${quoted(app.image.name ?? "")} has an empty "exec" (try --exec=BINARY)`,
+    );
+  for (const isolator of app.app.isolators)
+    emit({ kind: "warning", text: `fly does not isolate: ${isolator.name} of app ${quoted(app.name)} has no effect` });
+
+  const rootfs = files.appRootfs(app.name);
+  const root = openRoot(host, rootfs);
+  const identity = resolveIdentity(host, root, app.app);
+  const environment = appEnvironment(app.name, app.app.environment, identity);
+  const workingDirectory = app.app.workingDirectory === "" ? "/" : app.app.workingDirectory;
+  const [program = "", ...args] = app.app.exec;
+  const binary = findBinary(host, root, program, environment.get("PATH") ?? DEFAULT_PATH, workingDirectory);
+  const { mounts, unfilled } = appMounts(manifest, app, false);
+  const [missing] = unfilled;
+  if (missing !== undefined)
+    throw new RktError("INVALID_INPUT", `missing volume for mountpoint ${quoted(missing.name)}`, {
+      hint: `give one with --volume=${missing.name},kind=…`,
+    });
+  const volumes = mounts.map((mount) => ({ mount, open: openVolume(host, podDir, mount.volume, mount.recursive) }));
+  const system = systemMounts(host);
+  const lockFd = lockDescriptor(io.env);
+  const caller = callerState(host);
+  writePids(files, host);
+  host.close(root);
+
+  // From here to execve: synchronous calls only.
+  enterRoot(host, rootfs, app, system, volumes, run.dnsMode ?? { resolv: "default", hosts: "default" }, files);
+  host.setGroups(identity.groups);
+  host.setResGid(identity.gid);
+  host.setResUid(identity.uid);
+  changeDirectory(host, workingDirectory);
+  return handOver(host, caller, {
+    path: binary,
+    argv: [program, ...args],
+    env: Object.fromEntries(environment),
+    keep: [lockFd],
+  });
 };
+
+/** pid and pgid are how other commands find a pod that has no cgroup of its own (docs/pod-lifecycle.md). execve keeps both. */
+function writePids(files: PodFiles, host: Host): void {
+  writeFileSync(files.pid, `${process.pid}\n`, { mode: 0o644 });
+  writeFileSync(files.pgid, `${host.getpgid(0)}\n`, { mode: 0o644 });
+}
+
+const SYSTEM = ["dev", "proc", "sys"] as const;
+
+/** The host's /dev, /proc and /sys as clones, taken before the unshare. */
+function systemMounts(host: Host): { name: string; fd: number }[] {
+  return SYSTEM.map((name) => ({ name, fd: host.openTree(AT_FDCWD, `/${name}`, 1 | O.CLOEXEC | 0x8000) }));
+}
+
+function enterRoot(
+  host: Host,
+  rootfs: string,
+  app: RuntimeApp,
+  system: readonly { name: string; fd: number }[],
+  volumes: readonly { mount: AppMount; open: OpenVolume }[],
+  dns: { resolv: string; hosts: string },
+  files: PodFiles,
+): void {
+  host.unshare(CLONE.NEWNS);
+  // slave, not private: what the host mounts later below a volume is still seen; what is mounted here never reaches the host.
+  host.mount(null, "/", null, MS.REC | MS.SLAVE, null);
+  host.mount(rootfs, rootfs, null, MS.BIND | MS.REC, null);
+  const root = openRoot(host, rootfs);
+  for (const { name, fd } of system) {
+    attach(host, root, fd, `/${name}`, true);
+    // Unmounting below the pod must never unmount the host's own /dev/pts or /sys/fs/cgroup.
+    host.mount(null, join(rootfs, name), null, MS.REC | MS.SLAVE, null);
+  }
+  makeDirectory(host, root, "/tmp", 0o1777);
+  host.mount(
+    "tmpfs",
+    `/proc/self/fd/${directoryInRoot(host, root, "/tmp")}`,
+    "tmpfs",
+    MS.NOSUID | MS.NODEV,
+    "mode=1777",
+  );
+  for (const { mount, open } of volumes) {
+    if (mount.readOnly) makeReadOnly(host, open.fd);
+    attach(host, root, open.fd, mount.target, open.isDirectory);
+  }
+  resolverFiles(host, root, dns, files);
+  if (app.readOnlyRootFs) host.mount(null, rootfs, null, MS.BIND | MS.REMOUNT | MS.RDONLY | MS.NODEV, null);
+  host.close(root);
+  host.chroot(rootfs);
+  host.chdir("/");
+}
+
+function attach(host: Host, root: number, fd: number, target: string, isDirectory: boolean): void {
+  if (isDirectory) makeDirectory(host, root, target, 0o755);
+  else makeFileInRoot(host, root, target);
+  const place = openInRoot(host, root, target, O.PATH);
+  try {
+    host.moveMount(fd, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+  } finally {
+    host.close(place);
+    host.close(fd);
+  }
+}
+
+function makeDirectory(host: Host, root: number, path: string, mode: number): void {
+  host.close(makeDirectoryInRoot(host, root, path, mode));
+}
+
+function directoryInRoot(host: Host, root: number, path: string): number {
+  return openInRoot(host, root, path, O.PATH | O.DIRECTORY);
+}
+
+/** resolv.conf and hosts by mode: the host's own files, stage0's, or what the image has. */
+function resolverFiles(host: Host, root: number, dns: { resolv: string; hosts: string }, files: PodFiles): void {
+  const bind = (source: string, target: string) => {
+    makeFileInRoot(host, root, target);
+    const place = openInRoot(host, root, target, O.PATH);
+    host.mount(source, `/proc/self/fd/${place}`, null, MS.BIND, null);
+    host.close(place);
+  };
+  const written = join(files.stage1Rootfs, "etc");
+  if (dns.resolv === "host") bind("/etc/resolv.conf", "/etc/resolv.conf");
+  if (dns.resolv === "stage0") bind(join(written, "rkt-resolv.conf"), "/etc/resolv.conf");
+  if (dns.hosts === "host") bind("/etc/hosts", "/etc/hosts");
+  if (dns.hosts === "stage0") bind(join(written, "rkt-hosts"), "/etc/hosts");
+  if (dns.hosts === "default" && statInRoot(host, root, "/etc/hosts") === undefined) {
+    mkdirSync(written, { recursive: true });
+    writeFileSync(join(written, "rkt-hosts"), "127.0.0.1 localhost localdomain\n", { mode: 0o644 });
+    bind(join(written, "rkt-hosts"), "/etc/hosts");
+  }
+}
+
+function changeDirectory(host: Host, path: string): void {
+  try {
+    host.chdir(path);
+  } catch (cause) {
+    if (!isErrno(cause, "ENOENT", "ENOTDIR", "EACCES")) throw cause;
+    throw new RktError("INVALID_INPUT", `Cannot change to the working directory ${quoted(path)} of the app`, { cause });
+  }
+}

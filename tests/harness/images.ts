@@ -157,6 +157,8 @@ export function buildAci(
 
 export interface Signer {
   readonly fingerprint: string;
+  /** gpg's home directory, for what this interface has no word for. */
+  readonly home: string;
   /** Armored, for `rkt trust`. */
   readonly publicKey: string;
   /** Signs FILE as FILE.asc (or `output`), armored unless told otherwise; returns the signature's path. */
@@ -189,6 +191,7 @@ export function makeSigner(name = "Test <test@example.com>", algorithm = "rsa204
   const fingerprint = /^fpr:+([0-9A-F]{40}):/m.exec(gpg("--with-colons", "--fingerprint"))?.[1] ?? "";
   return {
     fingerprint,
+    home: home.path,
     publicKey: gpg("--armor", "--export"),
     sign(file, output = `${file}.asc`, armor = true) {
       gpg("--yes", ...(armor ? ["--armor"] : []), "--output", output, "--detach-sign", file);

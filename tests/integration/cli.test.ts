@@ -142,7 +142,7 @@ describe.skipIf(!existsSync(RKT))("the command line (needs build/rkt)", () => {
 
   test("a pipe that another process made non-blocking gets everything", () => {
     const script =
-      "import os,subprocess,sys,time\nr,w=os.pipe()\nos.set_blocking(w,False)\np=subprocess.Popen([sys.argv[1],'completion','bash'],stdout=w)\nos.close(w)\ntime.sleep(0.3)\nn=0\nwhile True:\n b=os.read(r,512)\n if not b: break\n n+=len(b)\nprint(n,p.wait())\n";
+      "import fcntl,os,subprocess,sys,time\nr,w=os.pipe()\nfcntl.fcntl(w,1031,4096)\nos.set_blocking(w,False)\np=subprocess.Popen([sys.argv[1],'completion','bash'],stdout=w)\nos.close(w)\ntime.sleep(0.3)\nn=0\nwhile True:\n b=os.read(r,512)\n if not b: break\n n+=len(b)\nprint(n,p.wait())\n";
     const { stdout } = spawnSync("python3", ["-c", script, RKT], { encoding: "utf8" });
     expect(stdout).toBe(`${Buffer.byteLength(rkt("completion", "bash").stdout)} 0\n`);
   });

@@ -1,0 +1,71 @@
+/** The sources of volumes: host paths are cloned as mounts before anything is unshared, empty ones are directories of the pod. */
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { PodFiles } from "../../src/core/data-dir.ts";
+import { RktError } from "../../src/core/errors.ts";
+import { quoted } from "../../src/core/text.ts";
+import {
+  AT,
+  AT_FDCWD,
+  type Host,
+  isDirectory,
+  isErrno,
+  MOUNT_ATTR,
+  O,
+  OPEN_TREE_CLOEXEC,
+  OPEN_TREE_CLONE,
+  statOf,
+} from "../../src/host/mod.ts";
+import type { Volume } from "../../src/spec/appc/mod.ts";
+
+/** A volume as a detached mount. `fd` is close-on-exec. */
+export interface OpenVolume {
+  readonly fd: number;
+  readonly isDirectory: boolean;
+}
+
+/**
+ * Clones the source as a mount of its own (open_tree(2)): made before the unshare, it stays a peer of the host's mount, so what is mounted below it inside shows on
+ * the host (a kubelet needs that), and nothing else does. Throws NOT_FOUND when the source does not exist.
+ */
+export function openVolume(host: Host, podDir: string, volume: Volume, recursive: boolean): OpenVolume {
+  const source = volume.kind === "host" ? volume.source : makeEmptyVolume(host, podDir, volume);
+  try {
+    const fd = host.openTree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT.RECURSIVE : 0));
+    return { fd, isDirectory: isDirectory(statOf(fd)) };
+  } catch (cause) {
+    if (!isErrno(cause, "ENOENT", "ENOTDIR")) throw cause;
+    throw new RktError(
+      "NOT_FOUND",
+      `Cannot use ${quoted(source)} for volume ${quoted(volume.name)}: no such file or directory`,
+      { cause },
+    );
+  }
+}
+
+/** sharedVolumes/NAME in the pod's directory, with the owner and mode that the volume asks for. */
+function makeEmptyVolume(host: Host, podDir: string, volume: Extract<Volume, { kind: "empty" }>): string {
+  const shared = new PodFiles(podDir).sharedVolumes;
+  mkdirSync(shared, { recursive: true, mode: 0o755 });
+  const path = join(shared, volume.name);
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  host.fchownat(AT_FDCWD, path, volume.uid, volume.gid, AT.SYMLINK_NOFOLLOW);
+  const fd = host.openat(AT_FDCWD, path, O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0);
+  try {
+    host.fchmod(fd, Number.parseInt(volume.mode, 8));
+  } finally {
+    host.close(fd);
+  }
+  return path;
+}
+
+/** Makes a detached mount read-only to its last sub-mount (mount_setattr(2)). */
+export function makeReadOnly(host: Host, fd: number): void {
+  host.mountSetAttr(fd, "", AT.EMPTY_PATH | AT.RECURSIVE, {
+    set: MOUNT_ATTR.RDONLY,
+    clear: 0,
+    propagation: 0,
+    usernsFd: 0,
+  });
+}
