@@ -55,11 +55,17 @@ export function podLayers(engine: Engine, treeIdFile: string): PodLayers {
   try {
     treeId = readFileSync(treeIdFile, "utf8").trim();
   } catch (cause) {
-    throw new RktError("NOT_FOUND", `Cannot tell what the pod was made of: ${quoted(treeIdFile)} cannot be read`, { cause });
+    throw new RktError("NOT_FOUND", `Cannot tell what the pod was made of: ${quoted(treeIdFile)} cannot be read`, {
+      cause,
+    });
   }
   const layers = treeLayers(engine.dataDir, treeId);
   if (layers === undefined) {
-    throw new RktError("NOT_FOUND", `Cannot find the rendered image ${quoted(treeId)}, named by ${quoted(treeIdFile)}`, { hint: "prepare the pod again" });
+    throw new RktError(
+      "NOT_FOUND",
+      `Cannot find the rendered image ${quoted(treeId)}, named by ${quoted(treeIdFile)}`,
+      { hint: "prepare the pod again" },
+    );
   }
   return { treeId, layers };
 }
@@ -70,7 +76,10 @@ export function stage1Tree(engine: Engine, podDir: string): RenderedTree {
   const { treeId, layers } = podLayers(engine, files.stage1TreeId);
   const [layer, ...others] = layers;
   if (layer === undefined || others.length > 0) {
-    throw new RktError("UNSUPPORTED", `Cannot use the stage1 of the pod in ${quoted(podDir)}: it has ${layers.length} layers, expected 1`);
+    throw new RktError(
+      "UNSUPPORTED",
+      `Cannot use the stage1 of the pod in ${quoted(podDir)}: it has ${layers.length} layers, expected 1`,
+    );
   }
   // An App Container image without dependencies is one layer, which has the image's own id.
   return { image: parseImageId(layer.layerId), treeId, layers, manifest: readFileSync(files.stage1Manifest, "utf8") };

@@ -34,7 +34,7 @@ export function definedVariables(env: Readonly<Record<string, string | undefined
 
 /** The number of the descriptor that holds the pod's lock (RKT_LOCK_FD). Throws STAGE1: without it nobody could tell that the pod runs. */
 export function lockDescriptor(env: Readonly<Record<string, string | undefined>>): number {
-  const text = env["RKT_LOCK_FD"] ?? "";
+  const text = env.RKT_LOCK_FD ?? "";
   if (!/^[0-9]{1,9}$/.test(text))
     throw new RktError(
       "STAGE1",

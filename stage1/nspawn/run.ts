@@ -1,6 +1,148 @@
-import { RktError } from "../../src/core/errors.ts";
-import type { RunEntrypoint } from "../common/io.ts";
+/** nspawn `run`: from a pod's directory to systemd-nspawn. The exported function is the list of what happens, in order. */
 
-export const run: RunEntrypoint = async () => {
-  throw new RktError("UNSUPPORTED", "Cannot run a pod of flavor nspawn: this build has no such entrypoint yet");
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { PodFiles } from "../../src/core/data-dir.ts";
+import { RktError } from "../../src/core/errors.ts";
+import { quoted } from "../../src/core/text.ts";
+import { type PodUuid, parseUuid } from "../../src/core/uuid.ts";
+import {
+  cgroupDirectory,
+  createPodCgroup,
+  detectCgroups,
+  joinPodCgroup,
+  recordPodCgroup,
+} from "../../src/host/cgroup.ts";
+import { AT_FDCWD, CLONE, callerState, type Host, handOver, MOVE_MOUNT_F_EMPTY_PATH, MS } from "../../src/host/mod.ts";
+import { joinNetns, type NetworkResult, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
+import type { PodManifest } from "../../src/spec/appc/mod.ts";
+import type { RunArguments } from "../../src/stage1-contract/mod.ts";
+import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
+import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
+import { makeReadOnly, type OpenVolume } from "../common/volumes.ts";
+import { type PodApps, prepareApps } from "./prepare-apps.ts";
+import { resolverBinds } from "./resolver.ts";
+import { hostRunsSystemd, supervisor } from "./supervisor.ts";
+import { appUnit, defaultTarget, environmentFile } from "./units.ts";
+
+export const run: RunEntrypoint = async (argv, io) => {
+  const { host, podDir } = io;
+  const { run, manifest, files } = readRunRequest(argv, podDir);
+  const uuid = parseUuid(run.uuid);
+  if (run.privateUsers !== undefined)
+    throw new RktError("UNSUPPORTED", "Cannot use --private-users: this stage1 does not map users yet");
+  const lockFd = lockDescriptor(io.env);
+  const caller = callerState(host);
+  // First of all, so that whatever a crash leaves is found.
+  joinCgroup(io, uuid);
+  writeFileSync(files.ppid, `${process.pid}\n`, { mode: 0o644 });
+  const apps = prepareApps(io, files, manifest);
+  const network = await setUpNetwork({
+    uuid,
+    podDir,
+    net: run.net,
+    ports: resolvePorts(manifest),
+    localConfigDir: run.localConfig,
+    stage1NetDirs: [],
+    emit: io.emit,
+    host,
+  });
+  const hostname = run.hostname ?? `rkt-${uuid}`;
+  writeUnits(files, manifest, apps, run, hostname, network);
+  const target = supervisor(files, { run, uuid, manifest, env: definedVariables(io.env) });
+
+  // From here to execve: synchronous calls only.
+  const runIsTmpfs = isTmpfs(host, "/run");
+  host.unshare(CLONE.NEWNS);
+  host.mount(null, "/", null, MS.REC | MS.SLAVE, null);
+  attachVolumes(host, files, apps);
+  if (!runIsTmpfs) ownNspawnDirectory(host);
+  if (network !== undefined) joinNetns(host, network.netnsPath);
+  return handOver(host, caller, { ...target, keep: [lockFd] });
 };
+
+/** A cgroup of the pod's own, in every hierarchy, joined and recorded before anything is started in it. */
+function joinCgroup(io: Stage1Io, uuid: PodUuid): void {
+  const layout = detectCgroups();
+  const cgroup = createPodCgroup(uuid, layout);
+  recordPodCgroup(io.podDir, cgroup);
+  for (const name of cgroup.skipped)
+    io.emit({
+      kind: "warning",
+      text: `cgroup controller ${quoted(name)} cannot be used: its isolators have no effect`,
+    });
+  joinPodCgroup(cgroup, process.pid, layout);
+  for (const hierarchy of layout.hierarchies) {
+    if (hierarchy.version !== 1 || !hierarchy.name.split(",").includes("devices")) continue;
+    const directory = cgroupDirectory(hierarchy, cgroup.paths.get(hierarchy.name) ?? `/${cgroup.subcgroup}`);
+    if (directory !== undefined) closeDevices(directory);
+  }
+}
+
+/** An app's root may make device nodes (CAP_MKNOD is in rkt's default set); this is what keeps it from opening the host's disks through them. */
+function closeDevices(directory: string): void {
+  writeFileSync(join(directory, "devices.deny"), "a");
+  for (const device of ["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:1", "5:2", "136:*", "10:200"]) {
+    writeFileSync(join(directory, "devices.allow"), `c ${device} rwm`);
+  }
+}
+
+function writeUnits(
+  files: PodFiles,
+  manifest: PodManifest,
+  apps: PodApps,
+  run: RunArguments,
+  hostname: string,
+  network: NetworkResult | undefined,
+): void {
+  const root = files.stage1Rootfs;
+  const units = join(root, "etc/systemd/system");
+  for (const directory of [units, join(root, "rkt/env"), join(root, "rkt/status"), join(root, "rkt/volumes")])
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+  writeFileSync(join(root, "etc/hostname"), `${hostname}\n`, { mode: 0o644 });
+  writeFileSync(join(root, "etc/machine-id"), `${run.uuid.replaceAll("-", "")}\n`, { mode: 0o444 });
+  const resolver = resolverBinds(root, run.dnsMode ?? { resolv: "default", hosts: "default" }, hostname, network?.dns);
+  const options = {
+    apps: manifest.apps.length,
+    interactive: run.interactive,
+    journal:
+      hostRunsSystemd() ||
+      manifest.annotations.some(({ name, value }) => name === "coreos.com/rkt/stage1/journal" && value === "true"),
+    disableCapabilities: run.disableCapabilitiesRestriction,
+    disablePaths: run.disablePaths,
+    disableSeccomp: run.disableSeccomp,
+  };
+  writeFileSync(join(units, "default.target"), defaultTarget(manifest.apps.map((app) => app.name)), { mode: 0o644 });
+  for (const app of apps.apps) {
+    const name = app.unit.runtimeApp.name;
+    writeFileSync(join(root, "rkt/env", name), environmentFile(app.environment), { mode: 0o600 });
+    const binds = [...app.unit.binds, ...resolver.filter((bind) => bind.always || !app.hasHosts)];
+    writeFileSync(join(units, `${name}.service`), appUnit({ ...app.unit, binds }, options), { mode: 0o644 });
+  }
+}
+
+function attachVolumes(host: Host, files: PodFiles, apps: PodApps): void {
+  for (const { name, open, readOnly } of apps.volumes) {
+    const place = join(files.stage1Rootfs, "rkt/volumes", name);
+    preparePlace(place, open);
+    if (readOnly) makeReadOnly(host, open.fd);
+    host.moveMount(open.fd, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH);
+  }
+}
+
+function preparePlace(place: string, open: OpenVolume): void {
+  if (open.isDirectory) mkdirSync(place, { recursive: true, mode: 0o755 });
+  else writeFileSync(place, "", { mode: 0o644 });
+}
+
+const TMPFS_MAGIC = 0x01021994;
+
+function isTmpfs(host: Host, path: string): boolean {
+  return host.fileSystemType(path) === TMPFS_MAGIC;
+}
+
+/** systemd-nspawn refuses to clean up its directory when that lies on a disk. A tmpfs just there: one on /run would hide the notify socket and /run/netns. */
+function ownNspawnDirectory(host: Host): void {
+  mkdirSync("/run/systemd/nspawn", { recursive: true, mode: 0o755 });
+  host.mount("tmpfs", "/run/systemd/nspawn", "tmpfs", MS.NOSUID | MS.NODEV, "mode=0755");
+}

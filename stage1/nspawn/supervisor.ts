@@ -1,0 +1,74 @@
+/** The command line and environment of systemd-nspawn: the image's own, started through the image's own loader, so that the host needs no systemd. */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { PodFiles } from "../../src/core/data-dir.ts";
+import type { PodManifest } from "../../src/spec/appc/mod.ts";
+import { capabilitySets } from "../../src/spec/appc/mod.ts";
+import type { RunArguments } from "../../src/stage1-contract/mod.ts";
+import { DEFAULT_CAPABILITIES } from "./units.ts";
+
+export interface SupervisorInput {
+  readonly run: RunArguments;
+  readonly uuid: string;
+  readonly manifest: PodManifest;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** sd_booted(3). */
+export function hostRunsSystemd(): boolean {
+  return existsSync("/run/systemd/system");
+}
+
+export function supervisor(
+  files: PodFiles,
+  input: SupervisorInput,
+): { path: string; argv: string[]; env: Record<string, string> } {
+  const { run, uuid } = input;
+  const root = files.stage1Rootfs;
+  const loader = join(root, "usr/lib/rkt/loader");
+  const libraries = [0, 1].map((index) => join(root, `usr/lib/rkt/libraries/${index}`)).join(":");
+  const dbus = existsSync("/run/dbus/system_bus_socket") && hostRunsSystemd();
+  const argv = [
+    loader,
+    "--library-path",
+    libraries,
+    join(root, "usr/bin/systemd-nspawn"),
+    "--boot",
+    "--notify-ready=yes",
+    `--register=${dbus ? "true" : "false"}`,
+    "--keep-unit",
+    `--link-journal=${hostRunsSystemd() ? "try-guest" : "no"}`,
+    ...(run.debug ? [] : ["--quiet"]),
+    `--uuid=${uuid}`,
+    `--machine=rkt-${uuid}`,
+    `--hostname=${run.hostname ?? `rkt-${uuid}`}`,
+    `--directory=${root}`,
+    "--kill-signal=SIGRTMIN+3",
+    "--resolv-conf=off",
+    "--timezone=off",
+    "--console=autopipe",
+    `--capability=${capabilities(input)}`,
+    "--",
+    "--default-standard-output=tty",
+    ...(run.debug ? [] : ["--log-target=null", "--show-status=0"]),
+  ];
+  return { path: loader, argv, env: environment(input) };
+}
+
+/** nspawn keeps its own default set; what an app asks for beyond it must be in the pod at all. */
+function capabilities({ run, manifest }: SupervisorInput): string {
+  if (run.disableCapabilitiesRestriction) return "all";
+  const wanted = manifest.apps.flatMap((app) => capabilitySets(app.app?.isolators ?? []).retain ?? []);
+  return [...new Set([...DEFAULT_CAPABILITIES, ...wanted])].join(",");
+}
+
+function environment({ run, env }: SupervisorInput): Record<string, string> {
+  return {
+    ...env,
+    ...(run.debug ? {} : { SYSTEMD_LOG_LEVEL: "err" }),
+    SYSTEMD_NSPAWN_CONTAINER_SERVICE: "rkt",
+    ...(run.disablePaths ? { SYSTEMD_NSPAWN_API_VFS_WRITABLE: "yes" } : {}),
+    ...(run.ipc === "parent" ? { SYSTEMD_NSPAWN_SHARE_NS_IPC: "true" } : {}),
+  };
+}
