@@ -58,7 +58,7 @@ check: setup
 	@tools/check.sh
 
 format: setup
-	@node_modules/.bin/biome check --write .
+	@node_modules/@biomejs/cli-linux-$(ARCH)/biome check --write .
 
 bench:
 	@tools/setup.sh build bench

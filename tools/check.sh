@@ -10,6 +10,6 @@ step() {
   if output=$("$@" 2>&1); then echo "ok    $name"; else failed=1; echo "FAIL  $name"; printf '%s\n' "$output" | tail -n 40; fi
 }
 step "types" node_modules/.bin/tsc -p .
-step "format and lint" node_modules/.bin/biome check --error-on-warnings .
+step "format and lint" "$(ls node_modules/@biomejs/cli-linux-*/biome | head -n 1)" check --error-on-warnings .
 step "import direction, module files, forbidden words" "$bun" --no-env-file tools/check-repository.ts
 exit $failed
