@@ -10,10 +10,12 @@ else if (first === "worker" && name === "verify") await (await import("./trust/w
 else if (first === "worker" && name === "unpack") await (await import("./render/worker.ts")).runUnpackWorker();
 else {
   // What no command caught is a bug. Its status must not look like one that an app may have: 254, where the runtime would say 1.
-  process.on("uncaughtException", (error) => {
-    console.error(`rkt: internal error: ${error.stack ?? error.message}`);
+  const bug = (error: unknown): never => {
+    console.error(`rkt: internal error: ${error instanceof Error ? error.stack : String(error)}`);
     process.exit(254);
-  });
+  };
+  process.on("uncaughtException", bug);
+  process.on("unhandledRejection", bug);
   const { runCommandLine } = await import("./cli/mod.ts");
   process.exitCode = await runCommandLine(process.argv.slice(2));
 }
