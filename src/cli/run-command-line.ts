@@ -23,6 +23,7 @@ export async function runCommandLine(
   try {
     found = await locateCommand(words);
     const { command, rest } = found;
+    report = createReport({ command: command.name, debug: false, quiet: false, terminal });
     const parsed = parseWords(command, GLOBAL_FLAGS, rest);
     report = createReport({
       command: command.name,

@@ -80,6 +80,11 @@ describe.skipIf(!existsSync(RKT))("the command line (needs build/rkt)", () => {
     const unknown = rkt("config", "--nonsense");
     expect(unknown).toMatchObject({ status: 254, stdout: "" });
     expect(unknown.stderr).toStartWith("Error: unknown flag: --nonsense\nNAME:\n\tconfig - ");
+    expect(rkt("run", "image", "--nonsense")).toEqual({
+      status: 254,
+      stdout: "",
+      stderr: "run: error parsing app image arguments: unknown flag: --nonsense\n",
+    });
     expect(rkt("--insecure-options=everything", "version").stderr).toContain('unknown option "everything"');
     expect(rkt("--dir=", "version").stderr).toContain('"" is not a valid directory');
   });
