@@ -45,6 +45,8 @@ export function startUnpacker(jail: Jail): Unpacker {
 
   async function stop(): Promise<void> {
     worker.kill();
+    // An answer stream that is left half read never closes, and the worker then never counts as ended.
+    messages.return(undefined).catch(() => {});
     await worker.ended();
   }
 
