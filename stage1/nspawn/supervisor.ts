@@ -47,7 +47,6 @@ export function supervisor(
     "--kill-signal=SIGRTMIN+3",
     "--resolv-conf=off",
     "--timezone=off",
-    "--console=autopipe",
     `--capability=${capabilities(input)}`,
     "--",
     "--default-standard-output=tty",
