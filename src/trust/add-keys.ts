@@ -43,9 +43,14 @@ export interface AddKeysOptions {
 const PAGE_LIMIT = 1024 * 1024;
 
 /** The locations that `prefix` publishes. Throws INVALID_INPUT, NOT_FOUND. */
-export function findKeyLocations(options: AddKeysOptions): Promise<string[]> {
+export async function findKeyLocations(options: AddKeysOptions): Promise<string[]> {
   if (options.prefix === "") throw new RktError("USAGE", "empty prefix");
-  return discoverKeys(options.prefix, options.allowHttp, (url) => download(url, PAGE_LIMIT, options), options.emit);
+  return await discoverKeys(
+    options.prefix,
+    options.allowHttp,
+    (url) => download(url, PAGE_LIMIT, options),
+    options.emit,
+  );
 }
 
 /**
