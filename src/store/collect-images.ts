@@ -79,7 +79,7 @@ function orphanBlobs(store: Store): string[] {
         // Of full length: the store of rkt 1.x, with half as many digits, is left alone.
         const isBlob = name === `${algorithm}-${hex}` && isFullHex(algorithm, hex) && hex.startsWith(start);
         const unneeded = isBlob ? !needed.has(`${algorithm}:${hex}`) : name.startsWith(TEMPORARY_PREFIX);
-        if (unneeded && isOlder(store, path, ORPHAN_GRACE)) orphans.push(path);
+        if (unneeded && isOlder(path, ORPHAN_GRACE)) orphans.push(path);
       }
     }
   }
@@ -108,7 +108,7 @@ function orphanFiles(store: Store): string[] {
     namesIn(store, directory)
       .filter((name) => name.startsWith(TEMPORARY_PREFIX) || test(`${directory}/${name}`, name))
       .map((name) => `${directory}/${name}`)
-      .filter((path) => isOlder(store, path, ORPHAN_GRACE)),
+      .filter((path) => isOlder(path, ORPHAN_GRACE)),
   );
 }
 
@@ -125,7 +125,7 @@ function isDangling(store: Store, path: string, there: ReadonlySet<string>): boo
 function staleDownloads(store: Store): string[] {
   return namesIn(store, store.dataDir.downloads)
     .map((name) => `${store.dataDir.downloads}/${name}`)
-    .filter((path) => isOlder(store, path, DOWNLOAD_GRACE) && isUnlocked(store, path));
+    .filter((path) => isOlder(path, DOWNLOAD_GRACE) && isUnlocked(store, path));
 }
 
 function isUnlocked(store: Store, path: string): boolean {
@@ -139,8 +139,8 @@ function isUnlocked(store: Store, path: string): boolean {
 }
 
 /** False also for what is not a regular file: links and directories are never removed here. */
-function isOlder(store: Store, path: string, grace: number): boolean {
-  const modified = modifiedAt(store, path);
+function isOlder(path: string, grace: number): boolean {
+  const modified = modifiedAt(path);
   return modified !== undefined && age(modified) > grace;
 }
 

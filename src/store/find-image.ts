@@ -150,5 +150,5 @@ function isNameBelieved({ verification, refs }: LoadedImage, name: string): bool
 /** An image that only an unprivileged fetch has seen, with its signature kept. */
 function canBeVerified(store: Store): (image: LoadedImage) => boolean {
   return ({ id, verification }) =>
-    verification === undefined && modifiedAt(store, store.dataDir.imageSignature(id)) !== undefined;
+    verification === undefined && modifiedAt(store.dataDir.imageSignature(id)) !== undefined;
 }

@@ -18,7 +18,7 @@ export interface LoadedImage extends StoredImage {
  */
 export function loadImage(store: Store, id: ImageId): LoadedImage | undefined {
   const path = store.dataDir.imageRecord(id);
-  const lastUsed = modifiedAt(store, path);
+  const lastUsed = modifiedAt(path);
   if (lastUsed === undefined) return undefined;
   const record = loadVerified(store, id) ?? readRecord(store, path, unverified(id));
   return record === undefined ? undefined : withFacts(record, lastUsed);

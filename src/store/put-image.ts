@@ -43,7 +43,7 @@ export function putImage(
     writeRecords(store, record, verified);
     for (const key of keys) writeRef(store, record.id, key);
     refuseMissing(store, record);
-    const lastUsed = modifiedAt(store, dataDir.imageRecord(record.id)) ?? record.importTime;
+    const lastUsed = modifiedAt(dataDir.imageRecord(record.id)) ?? record.importTime;
     return withFacts({ ...record, verification: store.believes ? record.verification : undefined }, lastUsed);
   });
 }
