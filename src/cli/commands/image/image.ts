@@ -15,6 +15,16 @@ export const command: Command = {
       load: async () => (await import("./cat-manifest.ts")).command,
     },
     {
+      name: "export",
+      summary: "Export a stored image to an ACI file",
+      load: async () => (await import("./export.ts")).command,
+    },
+    {
+      name: "extract",
+      summary: "Extract a stored image to a directory",
+      load: async () => (await import("./extract.ts")).command,
+    },
+    {
       name: "fetch",
       summary: "Fetch image(s) and store them in the local store",
       hidden: true,
@@ -31,9 +41,19 @@ export const command: Command = {
       load: async () => (await import("./list.ts")).command,
     },
     {
+      name: "render",
+      summary: "Render a stored image to a directory with all its dependencies",
+      load: async () => (await import("./render.ts")).command,
+    },
+    {
       name: "rm",
       summary: "Remove image(s) with the given ID(s) or name(s) from the local store",
       load: async () => (await import("./rm.ts")).command,
+    },
+    {
+      name: "verify",
+      summary: "Verify one or more stored images",
+      load: async () => (await import("./verify.ts")).command,
     },
   ],
 };
