@@ -8,7 +8,7 @@
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
 import type { Account } from "./accounts.ts";
@@ -58,21 +58,45 @@ export function startWorker(options: WorkerOptions): Worker {
   closeSync(executable);
   const ended = new Promise<Ending>((resolve, reject) => {
     child.once("error", reject);
-    // "close" comes when nobody has the other end of the pipes any more: also the descendants of a launcher are gone then.
     child.once("close", (code, signal) => resolve({ code, signal }));
   });
   ended.catch(() => {});
+  const gone = new Promise<void>((resolve) => {
+    child.once("error", () => resolve());
+    child.once("exit", () => resolve());
+  });
   send(child, options.request);
   return {
     messages: () => messages(child, options.worker, ended),
     send: (message) => send(child, message),
-    kill: () => void child.kill("SIGKILL"),
-    ended: () =>
-      ended.then(
-        () => {},
-        () => {},
-      ),
+    kill: () => (options.launcher === undefined ? void child.kill("SIGKILL") : killWorker(child)),
+    ended: () => gone,
   };
+}
+
+/**
+ * A launcher that waits for the worker (unshare --fork) has it as its child. That one is killed: the launcher ends when it has seen its end, and with it, as
+ * the first process of a pid namespace, the end of everything it started. A killed launcher would end before.
+ */
+function killWorker(child: ChildProcess): void {
+  const children = childrenOf(child.pid);
+  for (const pid of children) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It ended by itself.
+    }
+  }
+  if (children.length === 0) child.kill("SIGKILL");
+}
+
+/** proc_pid_task_children(5): complete for a process with one thread that is stopped or, like a launcher, waits. */
+function childrenOf(pid: number | undefined): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
 }
 
 function confinement(options: WorkerOptions): string[] {

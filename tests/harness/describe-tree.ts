@@ -1,7 +1,7 @@
 /** A directory tree as text, for comparing one with another. */
 
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { createHash } from "node:crypto";
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { linux } from "../../src/host/mod.ts";
 
 export interface DescribeOptions {
@@ -40,7 +40,12 @@ export function describeTree(root: string, options: DescribeOptions = {}): Map<s
 
 type Status = ReturnType<typeof lstatSync> & { mode: bigint; size: bigint; rdev: bigint; blocks: bigint };
 
-function kindOf(status: { isDirectory(): boolean; isFile(): boolean; isSymbolicLink(): boolean; isFIFO(): boolean }): string {
+function kindOf(status: {
+  isDirectory(): boolean;
+  isFile(): boolean;
+  isSymbolicLink(): boolean;
+  isFIFO(): boolean;
+}): string {
   if (status.isDirectory()) return "directory";
   if (status.isFile()) return "file";
   if (status.isSymbolicLink()) return "symlink";

@@ -261,7 +261,7 @@ root("the unpacker (as root)", () => {
     for (let wait = 0; existsSync(`/proc/${pid}`) && wait < 200; wait += 1) await Bun.sleep(10);
     expect(existsSync(`/proc/${pid}`)).toBe(false);
     const [left = ""] = readdirSync(store.dataDir.layers);
-    expect(readdirSync(join(store.dataDir.layers, left))).toEqual(["jail", "rootfs"]);
+    expect(readdirSync(join(store.dataDir.layers, left)).sort()).toEqual(["jail", "rootfs"]);
     const result = await store.render(layer);
     expect(result.code).toBeUndefined();
     expect(readdirSync(store.dataDir.layers)).toEqual([result.layers?.[0]?.layerId ?? ""]);

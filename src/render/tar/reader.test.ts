@@ -172,6 +172,7 @@ describe("tarReader() reads", () => {
   test("up to the first zero block, and nothing behind it", () => {
     expect(read(Buffer.concat([tar({ name: "a" }), memberBytes({ name: "b" }), latin1("garbage")]))).toHaveLength(1);
     expect(read(Buffer.concat([memberBytes({ name: "a" })]))).toHaveLength(1);
+    expect(read(memberBytes({ name: "a", data: "x" }).subarray(0, 513))[0]?.content.toString()).toBe("x");
     expect(read(END)).toHaveLength(0);
     expect(read(Buffer.alloc(0))).toHaveLength(0);
   });
@@ -183,7 +184,6 @@ describe("tarReader() refuses", () => {
     ["noise", Buffer.alloc(1024, 0xa5), "a header"],
     ["a cut header", memberBytes({ name: "a" }).subarray(0, 300), "truncated"],
     ["cut data", memberBytes({ name: "a", data: "x".repeat(900) }).subarray(0, 1024), "truncated"],
-    ["cut padding", memberBytes({ name: "a", data: "x" }).subarray(0, 700), "truncated"],
     ["an extended header without an entry", Buffer.concat([paxHeader({ path: "x" }), END]), "has no entry"],
     ["an extended header at the very end", paxHeader({ path: "x" }), "truncated"],
     ["a huge extended header", tar({ name: "x", type: "x", size: 2 ** 31 }), "an extended header has 2147483648 bytes"],
@@ -239,7 +239,8 @@ describe("tarReader() refuses", () => {
 
   test("every cut of an archive inside an entry", () => {
     const archive = Buffer.concat([memberBytes({ name: "a", data: "x".repeat(600), pax: { mtime: "1" } })]);
-    for (let length = 1; length < archive.length; length += 1) {
+    const padding = 1024 - 600;
+    for (let length = 1; length < archive.length - padding; length += 1) {
       // Between two members an archive without end mark is accepted, as by GNU tar and Go.
       expect(() => read(archive.subarray(0, length))).toThrow("truncated");
     }
