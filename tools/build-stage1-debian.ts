@@ -84,9 +84,8 @@ function download(list: PackageList, dir: string): void {
 /** The host's mirror, as text for sources.list(5). `RKT_STAGE1_MIRROR` (and `…_SECURITY_MIRROR`) name another, where the host is not Debian. */
 function sourcesFor(list: PackageList): string {
   const hosts = hostSources();
-  const main = process.env["RKT_STAGE1_MIRROR"] ?? hosts.find((source) => !/security/.test(source.suite))?.uri;
-  const security =
-    process.env["RKT_STAGE1_SECURITY_MIRROR"] ?? hosts.find((source) => /security/.test(source.suite))?.uri;
+  const main = process.env.RKT_STAGE1_MIRROR ?? hosts.find((source) => !/security/.test(source.suite))?.uri;
+  const security = process.env.RKT_STAGE1_SECURITY_MIRROR ?? hosts.find((source) => /security/.test(source.suite))?.uri;
   if (main === undefined)
     throw new Error("Cannot find a Debian mirror in /etc/apt: set RKT_STAGE1_MIRROR to the address of one");
   const line = (uri: string, suite: string) => `deb [signed-by=${KEYRING}] ${uri} ${suite} main\n`;

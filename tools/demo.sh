@@ -68,6 +68,8 @@ umoci init --layout "$work/oci"
 umoci new --image "$work/oci:demo"
 umoci insert --image "$work/oci:demo" "$aci/rootfs" / 2> /dev/null
 umoci config --image "$work/oci:demo" --config.cmd /bin/sh --config.cmd -c --config.cmd 'echo hello from an OCI image; exit 42'
+# The fetch worker is another user: it may read what everybody may.
+chmod -R a+rX "$work/oci"
 ls -l "$work/busybox.aci"
 du -sh "$work/oci"
 

@@ -1,54 +1,99 @@
 /**
- * enter: a command in a running app's file system. The pod's own systemd starts it as a transient unit, asked by the stage1's systemd-run inside the pod's mount
- * namespace: nothing of the app is executed before the command has the app's root, capabilities and filter, and no executable of the host is ever visible in the
- * pod (CVE-2019-10144, -10145, -10147).
+ * enter: a command in a running app's file system. The pod's own systemd starts it, as a unit with the app's root and a bounded capability set, so that nothing of the
+ * app is executed with more, and no executable of the host is ever visible in the pod (CVE-2019-10144, -10145, -10147). Input and output go through FIFOs in
+ * the stage1's root: systemd-run, which could pass descriptors, needs a message bus, and a pod has none.
  */
 
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
+import { AT_FDCWD, S } from "../../src/host/mod.ts";
 import { isAcName } from "../../src/spec/appc/mod.ts";
-import type { Entrypoint } from "../common/io.ts";
-import { definedVariables } from "../common/pod.ts";
-import { DEFAULT_CAPABILITIES } from "./units.ts";
+import type { Entrypoint, Stage1Io } from "../common/io.ts";
+import { commandLine, DEFAULT_CAPABILITIES } from "./units.ts";
+
+const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 export const enter: Entrypoint = async (argv, io) => {
   const { pid, app, command } = parse(argv);
-  const properties = [
-    `RootDirectory=/opt/stage2/${app}/rootfs`,
-    "MountAPIVFS=no",
-    "BindPaths=/proc:/proc:rbind /sys:/sys:rbind /dev:/dev:rbind",
-    `EnvironmentFile=/rkt/env/${app}`,
-    `CapabilityBoundingSet=${DEFAULT_CAPABILITIES.join(" ")}`,
-    "InaccessiblePaths=-+/sys/fs -+/sys/firmware -+/proc/kcore -+/proc/kallsyms",
-  ];
-  const result = spawnSync(
-    "nsenter",
-    [
-      `--target=${pid}`,
-      "--mount",
-      "--uts",
-      "--ipc",
-      "--net",
-      "--pid",
-      "--",
-      "/usr/bin/systemd-run",
-      "--quiet",
-      "--collect",
-      "--wait",
-      "--pipe",
-      "--service-type=exec",
-      ...properties.map((property) => `--property=${property}`),
-      "--",
-      ...command,
-    ],
-    { stdio: "inherit", env: { ...definedVariables(io.env), PATH: "/usr/sbin:/usr/bin:/sbin:/bin" } },
+  const root = `/proc/${pid}/root`;
+  const id = `enter-${process.pid}`;
+  const directory = join(root, "rkt/enter", id);
+  const unit = join(root, "etc/systemd/system", `${id}.service`);
+  makeFifos(io, directory);
+  writeFileSync(unit, unitText(id, app, command), { mode: 0o644 });
+  const copy = (script: string) =>
+    spawn("/bin/sh", ["-c", script, "enter", directory], { stdio: ["inherit", "inherit", "inherit"], env: { PATH } });
+  const input = copy('exec cat > "$1/stdin"');
+  const outputs = [copy('exec cat "$1/stdout"'), copy('exec cat "$1/stderr" >&2')].map(
+    (child) => new Promise<void>((done) => child.once("exit", () => done())),
   );
-  if (result.error !== undefined) {
-    throw new RktError("HOST_PROGRAM", 'Cannot start "nsenter"', { cause: result.error, hint: "install util-linux" });
+  try {
+    const started = spawnSync(
+      "nsenter",
+      [`--target=${pid}`, "--mount", "--pid", "--", "/usr/bin/systemctl", "start", `${id}.service`],
+      {
+        env: { PATH },
+        encoding: "utf8",
+      },
+    );
+    if (started.error !== undefined) {
+      throw new RktError("HOST_PROGRAM", 'Cannot start "nsenter"', {
+        cause: started.error,
+        hint: "install util-linux",
+      });
+    }
+    const status = join(directory, "status");
+    if (started.status !== 0 && !existsSync(status)) {
+      throw new RktError("STAGE1", `Cannot start the command in the pod: ${quoted(started.stderr.trim())}`);
+    }
+    while (!existsSync(status)) {
+      if (!existsSync(root)) throw new RktError("WRONG_STATE", "Cannot wait for the command: the pod has ended");
+      await Bun.sleep(10);
+    }
+    const code = Number(readFileSync(status, "utf8"));
+    // 203: systemd could not execute the command; a shell says 127.
+    if (code !== 203) await Promise.all(outputs);
+    return code === 203 ? 127 : code;
+  } finally {
+    input.kill("SIGKILL");
+    rmSync(unit, { force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
-  return result.status ?? 254;
 };
+
+function makeFifos(io: Stage1Io, directory: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  for (const name of ["stdin", "stdout", "stderr"]) {
+    io.host.mknodat(AT_FDCWD, join(directory, name), S.IFIFO | 0o600, { major: 0, minor: 0 });
+  }
+}
+
+function unitText(id: string, app: string, command: readonly string[]): string {
+  return `[Unit]
+DefaultDependencies=no
+Conflicts=halt.target
+Before=halt.target
+OnSuccess=command-ended@${id}.service
+OnFailure=command-ended@${id}.service
+
+[Service]
+Type=exec
+RootDirectory=/opt/stage2/${app}/rootfs
+RootDirectoryStartOnly=yes
+MountAPIVFS=no
+BindPaths=/proc:/proc:rbind /sys:/sys:rbind /dev:/dev:rbind
+InaccessiblePaths=-+/sys/fs -+/sys/firmware -+/proc/kcore -+/proc/kallsyms
+EnvironmentFile=/rkt/env/${app}
+CapabilityBoundingSet=${DEFAULT_CAPABILITIES.join(" ")}
+StandardInput=file:/rkt/enter/${id}/stdin
+StandardOutput=file:/rkt/enter/${id}/stdout
+StandardError=file:/rkt/enter/${id}/stderr
+ExecStart=${commandLine(command)}
+`;
+}
 
 /** `--pid=N --appname=A -- CMD…` (docs/stage1-contract.md). Throws USAGE. */
 function parse(argv: readonly string[]): { pid: number; app: string; command: readonly string[] } {
@@ -58,8 +103,9 @@ function parse(argv: readonly string[]): { pid: number; app: string; command: re
   const pid = Number(value("pid"));
   const app = value("appname");
   const command = end < 0 ? [] : argv.slice(end + 1);
-  if (!Number.isSafeInteger(pid) || pid < 2)
+  if (!Number.isSafeInteger(pid) || pid < 2) {
     throw new RktError("USAGE", `Cannot enter the pod: ${quoted(value("pid"))} is no process number`);
+  }
   if (!isAcName(app)) throw new RktError("USAGE", `Cannot enter the pod: ${quoted(app)} is no app name`);
   if (command.length === 0) throw new RktError("USAGE", "Cannot enter the pod: no command was given");
   return { pid, app, command };

@@ -101,6 +101,7 @@ function writeUnits(
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   writeFileSync(join(root, "etc/hostname"), `${hostname}\n`, { mode: 0o644 });
   writeFileSync(join(root, "etc/machine-id"), `${run.uuid.replaceAll("-", "")}\n`, { mode: 0o444 });
+  writeAccounts(root, apps);
   const resolver = resolverBinds(root, run.dnsMode ?? { resolv: "default", hosts: "default" }, hostname, network?.dns);
   const options = {
     apps: manifest.apps.length,
@@ -119,6 +120,20 @@ function writeUnits(
     const binds = [...app.unit.binds, ...resolver.filter((bind) => bind.always || !app.hasHosts)];
     writeFileSync(join(units, `${name}.service`), appUnit({ ...app.unit, binds }, options), { mode: 0o644 });
   }
+}
+
+/** systemd refuses a numeric User= that its own /etc/passwd lacks (status 217); the names here mean nothing to the apps, which see their images' files. */
+function writeAccounts(root: string, apps: PodApps): void {
+  const identities = apps.apps.map((app) => app.unit.identity);
+  const users = new Map(identities.filter(({ uid }) => uid !== 0).map(({ uid, gid }) => [uid, gid]));
+  const groups = new Set(identities.flatMap(({ gid, groups }) => [gid, ...groups]).filter((gid) => gid !== 0));
+  const passwd = [
+    "root:x:0:0:root:/root:/bin/sh",
+    ...[...users].map(([uid, gid]) => `u${uid}:x:${uid}:${gid}::/:/bin/sh`),
+  ];
+  const group = ["root:x:0:", ...[...groups].map((gid) => `g${gid}:x:${gid}:`)];
+  writeFileSync(join(root, "etc/passwd"), `${passwd.join("\n")}\n`, { mode: 0o644 });
+  writeFileSync(join(root, "etc/group"), `${group.join("\n")}\n`, { mode: 0o644 });
 }
 
 function attachVolumes(host: Host, files: PodFiles, apps: PodApps): void {

@@ -7,7 +7,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
-export const RKT = resolve(process.env["RKT"] ?? "build/rkt");
+export const RKT = resolve(process.env.RKT ?? "build/rkt");
 
 export interface Result {
   readonly status: number;
@@ -124,7 +124,7 @@ export function testRkt(): TestRkt {
 }
 
 function cleanEnvironment(): Record<string, string> {
-  return { PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root", TERM: "dumb" };
+  return { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root", TERM: "dumb" };
 }
 
 const SIGNALS: Record<string, number> = {
