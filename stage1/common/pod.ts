@@ -1,61 +1,44 @@
-/** The pod as stage0 left it: its manifest, and for each app what the image says where the manifest is silent. */
+/** What every flavor's `run` reads first: its arguments and the pod's manifest. */
 
 import { readFileSync } from "node:fs";
-import type { PodFiles } from "../../src/core/data-dir.ts";
+import { PodFiles } from "../../src/core/data-dir.ts";
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
-import {
-  type App,
-  type ImageManifest,
-  type NameValue,
-  type PodManifest,
-  parseImageManifest,
-  parsePodManifest,
-  type RuntimeApp,
-} from "../../src/spec/appc/mod.ts";
+import { type PodManifest, parsePodManifest } from "../../src/spec/appc/mod.ts";
+import type { RunArguments } from "../../src/stage1-contract/mod.ts";
+import { parseRunArguments } from "../../src/stage1-contract/mod.ts";
 
-export interface StageApp {
-  /** An AC name: fit for paths and unit names. */
-  readonly name: string;
-  readonly imageName: string;
-  readonly imageId: string;
-  readonly app: App;
-  readonly runtime: RuntimeApp;
-  readonly annotations: readonly NameValue[];
-  readonly imageAnnotations: readonly NameValue[];
-  /** The image is a converted one (OCI): its implicit volumes begin with the image's content, and a group named like the user may be missing. */
-  readonly converted: boolean;
-}
-
-export interface StagePod {
+export interface RunRequest {
+  readonly run: RunArguments;
   readonly manifest: PodManifest;
-  readonly apps: readonly StageApp[];
+  readonly files: PodFiles;
 }
 
-/** Reads the pod's directory. Throws INVALID_INPUT for what is not a manifest, and for an app that neither manifest nor image describes. */
-export function readPod(files: PodFiles): StagePod {
-  const manifest = parsePodManifest(readFileSync(files.manifest, "utf8"));
-  const apps = manifest.apps.map((runtime) => {
-    const image = parseImageManifest(readFileSync(files.appImageManifest(runtime.name), "utf8"));
-    return stageApp(runtime, image);
-  });
-  return { manifest, apps };
-}
-
-/** Pure part of {@link readPod}. */
-export function stageApp(runtime: RuntimeApp, image: ImageManifest): StageApp {
-  const app = runtime.app ?? image.app;
-  if (app === undefined || app.exec.length === 0) {
-    throw new RktError("INVALID_INPUT", `image ${quoted(image.name)} has an empty "exec" (try --exec=BINARY)`);
+export function readRunRequest(argv: readonly string[], podDir: string): RunRequest {
+  const files = new PodFiles(podDir);
+  let text: string;
+  try {
+    text = readFileSync(files.manifest, "utf8");
+  } catch (cause) {
+    throw new RktError("NOT_FOUND", `Cannot read the pod's manifest ${quoted(files.manifest)}`, { cause });
   }
-  return {
-    name: runtime.name,
-    imageName: runtime.image.name ?? image.name,
-    imageId: runtime.image.id,
-    app,
-    runtime,
-    annotations: runtime.annotations,
-    imageAnnotations: image.annotations,
-    converted: image.annotations.some((annotation) => annotation.name.startsWith("appc.io/docker/")),
-  };
+  return { run: parseRunArguments(argv), manifest: parsePodManifest(text), files };
+}
+
+/** The supervisor's environment as execve(2) takes it. */
+export function definedVariables(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const defined: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) if (value !== undefined) defined[name] = value;
+  return defined;
+}
+
+/** The number of the descriptor that holds the pod's lock (RKT_LOCK_FD). Throws STAGE1: without it nobody could tell that the pod runs. */
+export function lockDescriptor(env: Readonly<Record<string, string | undefined>>): number {
+  const text = env.RKT_LOCK_FD ?? "";
+  if (!/^[0-9]{1,9}$/.test(text))
+    throw new RktError(
+      "STAGE1",
+      `Cannot run the pod: RKT_LOCK_FD is ${quoted(text)}, expected the number of a descriptor`,
+    );
+  return Number(text);
 }

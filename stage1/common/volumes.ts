@@ -1,69 +1,71 @@
-/** Which volume lies where in an app: mounts of the pod manifest, then mount points of the image, then implicit empty volumes. Pure. */
+/** The sources of volumes: host paths are cloned as mounts before anything is unshared, empty ones are directories of the pod. */
 
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { PodFiles } from "../../src/core/data-dir.ts";
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
-import type { PodManifest, Volume } from "../../src/spec/appc/mod.ts";
-import type { StageApp } from "./pod.ts";
+import {
+  AT,
+  AT_FDCWD,
+  type Host,
+  isDirectory,
+  isErrno,
+  MOUNT_ATTR,
+  O,
+  OPEN_TREE_CLOEXEC,
+  OPEN_TREE_CLONE,
+  statOf,
+} from "../../src/host/mod.ts";
+import type { Volume } from "../../src/spec/appc/mod.ts";
 
-export interface AppMount {
-  /** Names the volume's directory (or file) in the stage1 root, below rkt/volumes; one for each distinct volume. */
-  readonly key: string;
-  readonly volume: Volume;
-  /** Absolute path in the app. */
-  readonly target: string;
-  readonly readOnly: boolean;
-  readonly recursive: boolean;
-  /** Made because a mount point had no volume. */
-  readonly implicit: boolean;
+/** A volume as a detached mount. `fd` is close-on-exec. */
+export interface OpenVolume {
+  readonly fd: number;
+  readonly isDirectory: boolean;
 }
 
-/** The mounts of `app`, parents before what lies below them. Throws INVALID_INPUT for a mount of a volume that does not exist. */
-export function appMounts(app: StageApp, manifest: PodManifest, recursiveByDefault: boolean): AppMount[] {
-  const mounts = new Map<string, AppMount>();
-  const readOnlyPoints = new Set(app.app.mountPoints.filter((point) => point.readOnly).map((point) => clean(point.path)));
-  const add = (path: string, key: string, volume: Volume, implicit: boolean): void => {
-    const target = clean(path);
-    if (target === "/") {
-      throw new RktError("INVALID_INPUT", `Cannot mount volume ${quoted(volume.name)} at "/" of app ${quoted(app.name)}`);
-    }
-    mounts.set(target, {
-      key,
-      volume,
-      target,
-      readOnly: volume.readOnly ?? readOnlyPoints.has(target),
-      recursive: volume.recursive ?? recursiveByDefault,
-      implicit,
-    });
-  };
-  for (const mount of app.runtime.mounts) {
-    if (mount.appVolume !== undefined) {
-      add(mount.path, `${app.name}@${mount.appVolume.name}`, mount.appVolume, false);
-      continue;
-    }
-    const volume = manifest.volumes.find((one) => one.name === mount.volume);
-    if (volume === undefined) {
-      throw new RktError("INVALID_INPUT", `no volume for mount ${quoted(mount.volume)}:${quoted(mount.path)} in app ${quoted(app.name)}`);
-    }
-    add(mount.path, volume.name, volume, false);
+/**
+ * Clones the source as a mount of its own (open_tree(2)): made before the unshare, it stays a peer of the host's mount, so what is mounted below it inside shows on
+ * the host (a kubelet needs that), and nothing else does. Throws NOT_FOUND when the source does not exist.
+ */
+export function openVolume(host: Host, podDir: string, volume: Volume, recursive: boolean): OpenVolume {
+  const source = volume.kind === "host" ? volume.source : makeEmptyVolume(host, podDir, volume);
+  try {
+    const fd = host.openTree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT.RECURSIVE : 0));
+    return { fd, isDirectory: isDirectory(statOf(fd)) };
+  } catch (cause) {
+    if (!isErrno(cause, "ENOENT", "ENOTDIR")) throw cause;
+    throw new RktError(
+      "NOT_FOUND",
+      `Cannot use ${quoted(source)} for volume ${quoted(volume.name)}: no such file or directory`,
+      { cause },
+    );
   }
-  for (const point of app.app.mountPoints) {
-    if (mounts.has(clean(point.path))) continue;
-    const volume = manifest.volumes.find((one) => one.name === point.name);
-    if (volume !== undefined) add(point.path, volume.name, volume, false);
-    else add(point.path, `${app.name}-${point.name}`, implicitVolume(point.name), true);
-  }
-  return [...mounts.values()].sort((a, b) => (a.target < b.target ? -1 : 1));
 }
 
-function implicitVolume(name: Volume["name"]): Volume {
-  return { kind: "empty", name, readOnly: undefined, recursive: undefined, mode: "0755", uid: 0, gid: 0 };
+/** sharedVolumes/NAME in the pod's directory, with the owner and mode that the volume asks for. */
+function makeEmptyVolume(host: Host, podDir: string, volume: Extract<Volume, { kind: "empty" }>): string {
+  const shared = new PodFiles(podDir).sharedVolumes;
+  mkdirSync(shared, { recursive: true, mode: 0o755 });
+  const path = join(shared, volume.name);
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  host.fchownat(AT_FDCWD, path, volume.uid, volume.gid, AT.SYMLINK_NOFOLLOW);
+  const fd = host.openat(AT_FDCWD, path, O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0);
+  try {
+    host.fchmod(fd, Number.parseInt(volume.mode, 8));
+  } finally {
+    host.close(fd);
+  }
+  return path;
 }
 
-function clean(path: string): string {
-  const parts: string[] = [];
-  for (const part of path.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== "" && part !== ".") parts.push(part);
-  }
-  return `/${parts.join("/")}`;
+/** Makes a detached mount read-only to its last sub-mount (mount_setattr(2)). */
+export function makeReadOnly(host: Host, fd: number): void {
+  host.mountSetAttr(fd, "", AT.EMPTY_PATH | AT.RECURSIVE, {
+    set: MOUNT_ATTR.RDONLY,
+    clear: 0,
+    propagation: 0,
+    usernsFd: 0,
+  });
 }
