@@ -7,15 +7,13 @@ DESTDIR ?=
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts')
 STAGE1_SOURCES := $(shell find stage1 -type f -not -name '*.test.ts')
 
-.PHONY: help setup build stage1 demo test test-unit test-integration check bench soak install clean format
+.PHONY: help setup build stage1 demo test test-unit test-integration check install clean format
 
 help:
 	@echo "make demo      set up, build, and run a verified image as a pod, step by step"
 	@echo "make build     build/rkt and the stage1 images beside it"
 	@echo "make test      set up, build, and run every test (root)"
 	@echo "make check     types, format, lint, and the repository's own rules"
-	@echo "make bench     time rkt beside its peers; writes bench/RESULTS.md"
-	@echo "make soak      loops, kills and fuzzing; writes docs/evidence/soak.md"
 	@echo "make install   PREFIX=/usr DESTDIR="
 
 setup:
@@ -59,16 +57,6 @@ check: setup
 
 format: setup
 	@node_modules/@biomejs/cli-linux-$(ARCH)/biome check --write .
-
-bench:
-	@tools/setup.sh build bench
-	@$(MAKE) --no-print-directory build/rkt
-	@$(BUN) --no-env-file bench/bench.ts
-
-soak:
-	@tools/setup.sh build test
-	@$(MAKE) --no-print-directory build/rkt
-	@$(BUN) --no-env-file tests/soak/soak.ts
 
 install: build
 	@tools/install.sh "$(DESTDIR)" "$(PREFIX)"
