@@ -100,6 +100,7 @@ describe("the fetch worker", () => {
     });
     while (server.requests.length === 0) await Bun.sleep(10);
     const [worker = 0] = workersOf(child.pid ?? 0);
+    expect(readFileSync(`/proc/${worker}/environ`, "utf8")).not.toContain("SECRET_VARIABLE");
     for (const thread of readdirSync(`/proc/${worker}/task`)) {
       const status = readFileSync(`/proc/${worker}/task/${thread}/status`, "utf8");
       expect(status).toMatch(new RegExp(`^Uid:\t${account.uid}\t${account.uid}\t${account.uid}\t${account.uid}$`, "m"));
@@ -107,7 +108,6 @@ describe("the fetch worker", () => {
       expect(status).toMatch(/^CapBnd:\t0+$/m);
       expect(status).toMatch(/^NoNewPrivs:\t1$/m);
     }
-    expect(readFileSync(`/proc/${worker}/environ`, "utf8")).not.toContain("SECRET_VARIABLE");
     // Root's death is the worker's too.
     child.kill("SIGKILL");
     await answer;
