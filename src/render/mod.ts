@@ -9,6 +9,7 @@ import type { RenderRequest } from "./render.ts";
 
 export { type Collected, collectLayers, layerSize, type Needed } from "./collect.ts";
 export { type CopyOptions, copyTree } from "./copy-tree.ts";
+export type { ResolveDependency } from "./dependencies.ts";
 export { layerIds, MOST_LAYERS, type RenderableImage, treeIdOf } from "./layer-id.ts";
 export type { RenderRequest } from "./render.ts";
 export { findRenderedTree, overlayOptions, treeLayers } from "./trees.ts";

@@ -7,6 +7,7 @@ import type { Emit } from "../core/events.ts";
 import type { RenderedTree } from "../core/spine.ts";
 import { lockWithBackoff } from "../host/lock.ts";
 import { type Host, linux } from "../host/mod.ts";
+import { type FlatImage, filteredLayerId, flattenDependencies, type ResolveDependency } from "./dependencies.ts";
 import { layerIds, type RenderableImage } from "./layer-id.ts";
 import {
   discardLayer,
@@ -32,6 +33,8 @@ export interface RenderRequest {
   readonly image: RenderableImage;
   /** OCI: the image's manifest in the appc vocabulary. An ACI brings its own. */
   readonly ociManifestText?: string;
+  /** ACI: finds an image that this one depends on. Without it, an image with dependencies is refused. */
+  readonly resolveDependency?: ResolveDependency;
 }
 
 interface LayerPlan {
@@ -56,47 +59,83 @@ export async function renderImage(request: RenderRequest): Promise<RenderedTree>
       hint: "rendering needs root: files get the owners that the image gives them",
     });
   }
-  const plans = planLayers(dataDir, image);
   prepareStore(dataDir);
   const releaseStore = await holdPrepareLock(host, dataDir);
   try {
-    await renderLayers(host, dataDir, emit, plans);
-    const ids = plans.map(({ layerId }) => layerId).reverse();
-    return recordTree(dataDir, image.id, ids, manifestText(request, ids));
+    const { layers, manifest } =
+      image.format === "oci"
+        ? await renderOci({ host, dataDir, emit }, image, request.ociManifestText)
+        : await renderAci({ host, dataDir, emit }, image, request.resolveDependency);
+    return recordTree(dataDir, image.id, layers, manifest);
   } finally {
     releaseStore();
   }
 }
 
-function manifestText(request: RenderRequest, layers: readonly string[]): string {
-  if (request.image.format === "oci") {
-    if (request.ociManifestText === undefined)
-      throw internalError("an OCI image is rendered without its converted manifest");
-    return request.ociManifestText;
-  }
-  const [top] = layers;
-  if (top === undefined)
-    throw new RktError("INVALID_INPUT", `Cannot render image ${request.image.id}: it has no archive`);
-  return layerManifest(request.dataDir, top);
+interface Context {
+  readonly host: Host;
+  readonly dataDir: DataDir;
+  readonly emit: Emit;
 }
 
-function planLayers(dataDir: DataDir, image: RenderableImage): LayerPlan[] {
+/** Layers are given topmost first. */
+interface Rendered {
+  readonly layers: readonly string[];
+  readonly manifest: string;
+}
+
+async function renderOci(context: Context, image: RenderableImage, manifest: string | undefined): Promise<Rendered> {
+  if (manifest === undefined) throw internalError("an OCI image is rendered without its converted manifest");
   const ids = layerIds(image);
-  return image.layers.slice(0, ids.length).map((layer, index) => ({
+  const plans = image.layers.map((layer, index) => ({
     layerId: ids[index] ?? "",
-    blob: dataDir.blob(layer.digest),
+    blob: context.dataDir.blob(layer.digest),
     below: ids.slice(0, index).reverse(),
     request: {
-      format: image.format,
+      format: "oci" as const,
       lowers: index,
-      blob: {
-        digest: layer.digest,
-        size: layer.size,
-        diffId: image.format === "oci" ? layer.diffId : undefined,
-        imageId: image.format === "aci" ? image.id : undefined,
-      },
+      blob: { digest: layer.digest, size: layer.size, diffId: layer.diffId, imageId: undefined },
     },
   }));
+  await renderLayers(context, plans);
+  return { layers: ids.toReversed(), manifest };
+}
+
+/** An ACI and what it depends on: each is a layer of its own, whole or as far as path whitelists let it through. */
+async function renderAci(
+  context: Context,
+  image: RenderableImage,
+  resolveDependency: ResolveDependency | undefined,
+): Promise<Rendered> {
+  const whole = async (one: RenderableImage): Promise<string> => {
+    await renderLayers(context, [aciPlan(context.dataDir, { image: one, filter: undefined })]);
+    return layerManifest(context.dataDir, one.id);
+  };
+  const flat = await flattenDependencies(image, whole, resolveDependency);
+  const plans = flat.map((one) => aciPlan(context.dataDir, one));
+  // One by one: the rule that keeps two renders from waiting for each other is about the layers of one OCI image.
+  for (const plan of plans) await renderLayers(context, [plan]);
+  // Twice the same layer adds nothing, and overlayfs refuses it.
+  return {
+    layers: [...new Set(plans.map(({ layerId }) => layerId))],
+    manifest: layerManifest(context.dataDir, image.id),
+  };
+}
+
+function aciPlan(dataDir: DataDir, { image, filter }: FlatImage): LayerPlan {
+  const [archive] = image.layers;
+  if (archive === undefined) throw new RktError("INVALID_INPUT", `Cannot render image ${image.id}: it has no archive`);
+  return {
+    layerId: filteredLayerId({ image, filter }),
+    blob: dataDir.blob(archive.digest),
+    below: [],
+    request: {
+      format: "aci",
+      filter,
+      lowers: 0,
+      blob: { digest: archive.digest, size: archive.size, diffId: undefined, imageId: image.id },
+    },
+  };
 }
 
 async function holdPrepareLock(host: Host, dataDir: DataDir): Promise<() => void> {
@@ -122,7 +161,7 @@ interface Started {
 const AHEAD = 2;
 
 /** Fills the layers that are missing, in order, and makes them permanent together: one wait for the disk is shorter than many. */
-async function renderLayers(host: Host, dataDir: DataDir, emit: Emit, plans: readonly LayerPlan[]): Promise<void> {
+async function renderLayers({ host, dataDir, emit }: Context, plans: readonly LayerPlan[]): Promise<void> {
   const started: Started[] = [];
   const filled: (Started & { mark: LayerMark })[] = [];
   let next = 0;

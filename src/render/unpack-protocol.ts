@@ -5,7 +5,7 @@ import { ERROR_CODES, type ErrorCode, internalError, RktError } from "../core/er
 import { printable } from "../core/text.ts";
 import type { ExpectedBlob } from "./unpack/blob.ts";
 import { type Device, MOST_DEVICES } from "./unpack/devices.ts";
-import { LARGEST_MANIFEST } from "./unpack/naming.ts";
+import { LARGEST_MANIFEST, type PathFilter } from "./unpack/naming.ts";
 import type { Unpacked } from "./unpack/unpack.ts";
 
 /** First line, for the stage that builds the jail. All paths are absolute and free of symbolic links. */
@@ -22,6 +22,8 @@ export interface Jail {
 export interface UnpackRequest {
   readonly format: "aci" | "oci";
   readonly blob: ExpectedBlob;
+  /** ACI: the part of it that is wanted. */
+  readonly filter?: PathFilter | undefined;
   /** How many layers lie below. */
   readonly lowers: number;
 }
@@ -45,12 +47,13 @@ export function encodeRequest(request: UnpackRequest): unknown {
 
 /** The unpacker's side; what root sends is trusted, so this checks no more than the compiler needs. */
 export function decodeRequest(message: unknown): UnpackRequest {
-  const { format, lowers, blob } = fields(message, "request");
+  const { format, lowers, blob, filter } = fields(message, "request");
   const { digest, size, diffId, imageId } = fields(blob, "request.blob");
   const optional = <T>(value: unknown, parse: (text: string) => T) =>
     value === null ? undefined : parse(String(value));
   return {
     format: format === "aci" ? "aci" : "oci",
+    filter: filter as PathFilter | undefined,
     lowers: Number(lowers),
     blob: {
       digest: parseDigest(String(digest)),

@@ -33,6 +33,7 @@ function serve(host: Host, message: unknown): ReturnType<typeof unpack> {
   return unpack(host, {
     format: request.format,
     blob: request.blob,
+    filter: request.filter,
     blobFd: openSync(JAIL_BLOB, "r"),
     target: open(JAIL_TARGET),
     lowers: Array.from({ length: request.lowers }, (_, index) => open(`${JAIL_LOWERS}/${index}`)),

@@ -7,7 +7,7 @@ import { DataDir } from "../../src/core/data-dir.ts";
 import { parseDigest, parseImageId } from "../../src/core/digest.ts";
 import { RktError } from "../../src/core/errors.ts";
 import { linux } from "../../src/host/mod.ts";
-import { copyTree, renderImage } from "../../src/render/mod.ts";
+import { copyTree, type RenderableImage, renderImage } from "../../src/render/mod.ts";
 import { runUnpackWorker } from "../../src/render/worker.ts";
 
 /** One layer: digests as text; `diffId` is null for an ACI. */
@@ -22,6 +22,8 @@ export interface DriverRequest {
   id: string;
   format: "aci" | "oci";
   layers: DriverLayer[];
+  /** Images that others depend on, by name. */
+  dependencies?: Record<string, Pick<DriverRequest, "id" | "layers">>;
   /** For `copy`: where to. */
   target?: string;
 }
@@ -44,18 +46,27 @@ async function run(request: DriverRequest): Promise<void> {
     dataDir,
     host: linux,
     emit: (event) => console.error(JSON.stringify(event)),
-    image: {
-      id: parseImageId(request.id),
-      format: request.format,
-      layers: request.layers.map((layer) => ({
-        digest: parseDigest(layer.digest),
-        size: layer.size,
-        mediaType: "",
-        diffId: layer.diffId === null ? undefined : parseDigest(layer.diffId),
-      })),
+    image: imageOf(request),
+    resolveDependency: async ({ imageName }) => {
+      const found = request.dependencies?.[imageName];
+      if (found === undefined) throw new RktError("NOT_FOUND", `no ${imageName}`);
+      return imageOf({ ...request, ...found });
     },
     ...(request.format === "oci" ? { ociManifestText: "{}" } : {}),
   });
   if (command === "copy") copyTree(linux, dataDir, tree, request.target ?? "");
   console.log(JSON.stringify(tree));
+}
+
+function imageOf(request: DriverRequest): RenderableImage {
+  return {
+    id: parseImageId(request.id),
+    format: request.format,
+    layers: request.layers.map((layer) => ({
+      digest: parseDigest(layer.digest),
+      size: layer.size,
+      mediaType: "",
+      diffId: layer.diffId === null ? undefined : parseDigest(layer.diffId),
+    })),
+  };
 }

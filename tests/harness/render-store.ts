@@ -17,7 +17,9 @@ export interface RenderStore {
   layer(tar: Buffer, stored?: Buffer): DriverLayer;
   /** Renders an OCI image of these layers, lowest first. */
   render(...layers: DriverLayer[]): Promise<DriverResult>;
-  renderAci(tar: Buffer, stored?: Buffer): Promise<DriverResult>;
+  /** Stores an ACI. */
+  aci(tar: Buffer, stored?: Buffer): { id: string; layers: DriverLayer[] };
+  renderAci(tar: Buffer, dependencies?: DriverRequest["dependencies"]): Promise<DriverResult>;
   run(command: "render" | "copy", request: Omit<DriverRequest, "root">): Promise<DriverResult>;
   /** Paths of the rendered layers, topmost first. */
   lowers(result: DriverResult): string[];
@@ -77,6 +79,10 @@ export function renderStore(driver: string): RenderStore {
     });
   }
 
+  function aci(tar: Buffer, stored = gzipSync(tar)): { id: string; layers: DriverLayer[] } {
+    return { id: imageId(tar), layers: [{ digest: store(stored, "sha512"), size: stored.length, diffId: null }] };
+  }
+
   return {
     root,
     dataDir,
@@ -88,10 +94,8 @@ export function renderStore(driver: string): RenderStore {
       };
     },
     render: (...layers) => run("render", { id: imageId(JSON.stringify(layers)), format: "oci", layers }),
-    renderAci(tar, stored = gzipSync(tar)) {
-      const layers = [{ digest: store(stored, "sha512"), size: stored.length, diffId: null }];
-      return run("render", { id: imageId(tar), format: "aci", layers });
-    },
+    aci,
+    renderAci: (tar, dependencies = {}) => run("render", { ...aci(tar), format: "aci", dependencies }),
     run,
     lowers: (result) => (result.layers ?? []).map(({ layerId }) => dataDir.layerRootfs(layerId)),
     remove: () => void spawnSync("rm", ["-rf", root]),

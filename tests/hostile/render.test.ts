@@ -41,7 +41,11 @@ function leftovers(): string[] {
   );
 }
 
-const ACI_MANIFEST: Member = { name: "manifest", data: '{"acKind":"ImageManifest"}' };
+function aciManifest(fields: Record<string, unknown> = {}): Member {
+  const manifest = { acKind: "ImageManifest", acVersion: "0.8.11", name: "example.com/app", ...fields };
+  return { name: "manifest", data: JSON.stringify(manifest) };
+}
+const ACI_MANIFEST = aciManifest();
 
 root("a hostile layer (as root)", () => {
   const cases: [string, Member[], string][] = [
@@ -188,6 +192,34 @@ root("a hostile ACI (as root)", () => {
   test.each(cases)("%s: refused", async (_what, members, code) => {
     expect((await store.renderAci(tar(...members))).code).toBe(code);
     expect(leftovers()).toEqual([]);
+  });
+
+  test("shows its dependencies below it, as far as the whitelists let them through", async () => {
+    const files: Member[] = [
+      { name: "rootfs/d/", mode: 0o750 },
+      { name: "rootfs/d/a", data: "low" },
+      { name: "rootfs/d/b" },
+      { name: "rootfs/c", data: "low" },
+    ];
+    const low = store.aci(tar(aciManifest({ name: "example.com/low" }), ...files));
+    const middle = store.aci(tar(aciManifest({ name: "example.com/middle", pathWhitelist: ["/c"] }), ...files));
+    const dependencies = { "example.com/low": low, "example.com/middle": middle };
+    const wanted = [{ imageName: "example.com/low" }, { imageName: "example.com/middle" }];
+    const top = tar(aciManifest({ dependencies: wanted, pathWhitelist: ["/d", "/d/a", "/c"] }), {
+      name: "rootfs/c",
+      data: "top",
+    });
+    const result = await store.renderAci(top, dependencies);
+    const target = join(store.root, "merged");
+    mkdirSync(target);
+    await store.run("copy", { ...store.aci(top), format: "aci", dependencies, target });
+    expect(result.layers).toHaveLength(3);
+    expect(readdirSync(target, { recursive: true }).sort()).toEqual(["c", "d", "d/a"]);
+    expect([readFileSync(join(target, "c"), "utf8"), readFileSync(join(target, "d/a"), "utf8")]).toEqual([
+      "top",
+      "low",
+    ]);
+    expect(statSync(join(target, "d")).mode & 0o777).toBe(0o750);
   });
 
   test("that is another image than its id says is a mismatch", async () => {

@@ -5,13 +5,15 @@ import type { Lower } from "../below.ts";
 import { tarReader } from "../tar/reader.ts";
 import { type ExpectedBlob, readBlob } from "./blob.ts";
 import { type Device, type DeviceList, remainingDevices } from "./devices.ts";
-import { aciNaming, ociNaming } from "./naming.ts";
+import { aciNaming, ociNaming, type PathFilter } from "./naming.ts";
 import { placer } from "./place.ts";
 import { endWalk, startWalk } from "./walk.ts";
 
 export interface UnpackJob {
   readonly format: "aci" | "oci";
   readonly blob: ExpectedBlob;
+  /** ACI: the part of it that is wanted. */
+  readonly filter?: PathFilter | undefined;
   /** Read from its position on. */
   readonly blobFd: number;
   /** Root of the layer: an empty directory. */
@@ -35,7 +37,7 @@ export interface Unpacked {
  * disk, for one), each naming the blob or the entry.
  */
 export async function unpack(host: Host, job: UnpackJob): Promise<Unpacked> {
-  const naming = job.format === "aci" ? aciNaming() : undefined;
+  const naming = job.format === "aci" ? aciNaming(job.filter) : undefined;
   const devices: DeviceList = new Map();
   // Modes in the archive are meant as they are.
   const mask = host.umask(0);
