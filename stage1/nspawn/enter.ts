@@ -12,7 +12,7 @@ import { quoted } from "../../src/core/text.ts";
 import { AT_FDCWD, S } from "../../src/host/mod.ts";
 import { isAcName } from "../../src/spec/appc/mod.ts";
 import type { Entrypoint, Stage1Io } from "../common/io.ts";
-import { commandLine, DEFAULT_CAPABILITIES } from "./units.ts";
+import { commandLine } from "./unit-text.ts";
 
 const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -21,9 +21,12 @@ export const enter: Entrypoint = async (argv, io) => {
   const root = `/proc/${pid}/root`;
   const id = `enter-${process.pid}`;
   const directory = join(root, "rkt/enter", id);
-  const unit = join(root, "etc/systemd/system", `${id}.service`);
+  // What the command may do was laid down when the pod started (units.ts, enterService); only the command itself is added.
+  const unit = `enter-${app}@${id}.service`;
+  const dropIn = join(root, "etc/systemd/system", `${unit}.d`);
   makeFifos(io, directory);
-  writeFileSync(unit, unitText(id, app, command), { mode: 0o644 });
+  mkdirSync(dropIn, { mode: 0o755 });
+  writeFileSync(join(dropIn, "command.conf"), `[Service]\nExecStart=${commandLine(command)}\n`, { mode: 0o644 });
   const copy = (script: string) =>
     spawn("/bin/sh", ["-c", script, "enter", directory], { stdio: ["inherit", "inherit", "inherit"], env: { PATH } });
   const input = copy('exec cat > "$1/stdin"');
@@ -33,7 +36,7 @@ export const enter: Entrypoint = async (argv, io) => {
   try {
     const started = spawnSync(
       "nsenter",
-      [`--target=${pid}`, "--mount", "--pid", "--", "/usr/bin/systemctl", "start", `${id}.service`],
+      [`--target=${pid}`, "--mount", "--pid", "--", "/usr/bin/systemctl", "start", unit],
       {
         env: { PATH },
         encoding: "utf8",
@@ -46,10 +49,11 @@ export const enter: Entrypoint = async (argv, io) => {
       });
     }
     const status = join(directory, "status");
-    if (started.status !== 0 && !existsSync(status)) {
-      throw new RktError("STAGE1", `Cannot start the command in the pod: ${quoted(started.stderr.trim())}`);
-    }
+    // A command that cannot be executed fails the start, and leaves its status a moment later, as every command does.
+    const deadline = started.status === 0 ? Number.POSITIVE_INFINITY : performance.now() + 2000;
     while (!existsSync(status)) {
+      if (performance.now() > deadline)
+        throw new RktError("STAGE1", `Cannot start the command in the pod: ${quoted(started.stderr.trim())}`);
       if (!existsSync(root)) throw new RktError("WRONG_STATE", "Cannot wait for the command: the pod has ended");
       await Bun.sleep(10);
     }
@@ -59,7 +63,7 @@ export const enter: Entrypoint = async (argv, io) => {
     return code === 203 ? 127 : code;
   } finally {
     input.kill("SIGKILL");
-    rmSync(unit, { force: true });
+    rmSync(dropIn, { recursive: true, force: true });
     rmSync(directory, { recursive: true, force: true });
   }
 };
@@ -69,30 +73,6 @@ function makeFifos(io: Stage1Io, directory: string): void {
   for (const name of ["stdin", "stdout", "stderr"]) {
     io.host.mknodat(AT_FDCWD, join(directory, name), S.IFIFO | 0o600, { major: 0, minor: 0 });
   }
-}
-
-function unitText(id: string, app: string, command: readonly string[]): string {
-  return `[Unit]
-DefaultDependencies=no
-Conflicts=halt.target
-Before=halt.target
-OnSuccess=command-ended@${id}.service
-OnFailure=command-ended@${id}.service
-
-[Service]
-Type=exec
-RootDirectory=/opt/stage2/${app}/rootfs
-RootDirectoryStartOnly=yes
-MountAPIVFS=no
-BindPaths=/proc:/proc:rbind /sys:/sys:rbind /dev:/dev:rbind
-InaccessiblePaths=-+/sys/fs -+/sys/firmware -+/proc/kcore -+/proc/kallsyms
-EnvironmentFile=/rkt/env/${app}
-CapabilityBoundingSet=${DEFAULT_CAPABILITIES.join(" ")}
-StandardInput=file:/rkt/enter/${id}/stdin
-StandardOutput=file:/rkt/enter/${id}/stdout
-StandardError=file:/rkt/enter/${id}/stderr
-ExecStart=${commandLine(command)}
-`;
 }
 
 /** `--pid=N --appname=A -- CMD…` (docs/stage1-contract.md). Throws USAGE. */

@@ -7,23 +7,28 @@ import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
 import { type PodUuid, parseUuid } from "../../src/core/uuid.ts";
 import {
+  type CgroupLayout,
   cgroupDirectory,
   createPodCgroup,
   detectCgroups,
   joinPodCgroup,
+  type PodCgroup,
   recordPodCgroup,
 } from "../../src/host/cgroup.ts";
 import { AT_FDCWD, CLONE, callerState, type Host, handOver, MOVE_MOUNT_F_EMPTY_PATH, MS } from "../../src/host/mod.ts";
 import { joinNetns, type NetworkResult, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
 import type { PodManifest } from "../../src/spec/appc/mod.ts";
-import type { RunArguments } from "../../src/stage1-contract/mod.ts";
+import { appStatusFiles, type RunArguments } from "../../src/stage1-contract/mod.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
 import { makeReadOnly, type OpenVolume } from "../common/volumes.ts";
+import { mountControllers } from "./cgroup-mounts.ts";
 import { type PodApps, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds } from "./resolver.ts";
 import { hostRunsSystemd, supervisor } from "./supervisor.ts";
-import { appUnit, defaultTarget, environmentFile } from "./units.ts";
+import { hasLimits, sliceName } from "./sandbox.ts";
+import { environmentFile } from "./unit-text.ts";
+import { appUnits, defaultTarget } from "./units.ts";
 
 export const run: RunEntrypoint = async (argv, io) => {
   const { host, podDir } = io;
@@ -34,7 +39,8 @@ export const run: RunEntrypoint = async (argv, io) => {
   const lockFd = lockDescriptor(io.env);
   const caller = callerState(host);
   // First of all, so that whatever a crash leaves is found.
-  joinCgroup(io, uuid);
+  const layout = detectCgroups();
+  const cgroup = joinCgroup(io, uuid, layout);
   writeFileSync(files.ppid, `${process.pid}\n`, { mode: 0o644 });
   const apps = prepareApps(io, files, manifest);
   const network = await setUpNetwork({
@@ -58,12 +64,12 @@ export const run: RunEntrypoint = async (argv, io) => {
   attachVolumes(host, files, apps);
   if (!runIsTmpfs) ownNspawnDirectory(host);
   if (network !== undefined) joinNetns(host, network.netnsPath);
+  mountControllers(host, files.stage1Rootfs, cgroup, layout);
   return handOver(host, caller, { ...target, keep: [lockFd] });
 };
 
 /** A cgroup of the pod's own, in every hierarchy, joined and recorded before anything is started in it. */
-function joinCgroup(io: Stage1Io, uuid: PodUuid): void {
-  const layout = detectCgroups();
+function joinCgroup(io: Stage1Io, uuid: PodUuid, layout: CgroupLayout): PodCgroup {
   const cgroup = createPodCgroup(uuid, layout);
   recordPodCgroup(io.podDir, cgroup);
   for (const name of cgroup.skipped)
@@ -77,6 +83,7 @@ function joinCgroup(io: Stage1Io, uuid: PodUuid): void {
     const directory = cgroupDirectory(hierarchy, cgroup.paths.get(hierarchy.name) ?? `/${cgroup.subcgroup}`);
     if (directory !== undefined) closeDevices(directory);
   }
+  return cgroup;
 }
 
 /** An app's root may make device nodes (CAP_MKNOD is in rkt's default set); this is what keeps it from opening the host's disks through them. */
@@ -97,14 +104,13 @@ function writeUnits(
 ): void {
   const root = files.stage1Rootfs;
   const units = join(root, "etc/systemd/system");
-  for (const directory of [units, join(root, "rkt/env"), join(root, "rkt/status"), join(root, "rkt/volumes")])
+  for (const directory of [units, ...["env", "memory", "status", "volumes"].map((name) => join(root, "rkt", name))])
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   writeFileSync(join(root, "etc/hostname"), `${hostname}\n`, { mode: 0o644 });
   writeFileSync(join(root, "etc/machine-id"), `${run.uuid.replaceAll("-", "")}\n`, { mode: 0o444 });
   writeAccounts(root, apps);
   const resolver = resolverBinds(root, run.dnsMode ?? { resolv: "default", hosts: "default" }, hostname, network?.dns);
   const options = {
-    apps: manifest.apps.length,
     interactive: run.interactive,
     journal:
       hostRunsSystemd() ||
@@ -118,7 +124,14 @@ function writeUnits(
     const name = app.unit.runtimeApp.name;
     writeFileSync(join(root, "rkt/env", name), environmentFile(app.environment), { mode: 0o600 });
     const binds = [...app.unit.binds, ...resolver.filter((bind) => bind.always || !app.hasHosts)];
-    writeFileSync(join(units, `${name}.service`), appUnit({ ...app.unit, binds }, options), { mode: 0o644 });
+    for (const [file, text] of appUnits({ ...app.unit, binds }, options))
+      writeFileSync(join(units, file), text, { mode: 0o644 });
+    // Where app-ended finds out whether the limit was hit.
+    if (hasLimits(app.unit.app))
+      writeFileSync(join(root, "rkt/memory", name), `app.slice/${sliceName(name)}\n`, { mode: 0o644 });
+    const { created, started } = appStatusFiles(name);
+    // Their times count. The app starts a tenth of a second from here, when no code of ours is left to write it down.
+    for (const file of [created, started]) writeFileSync(join(root, "rkt/status", file), "", { mode: 0o644 });
   }
 }
 

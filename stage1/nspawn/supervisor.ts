@@ -6,7 +6,7 @@ import type { PodFiles } from "../../src/core/data-dir.ts";
 import type { PodManifest } from "../../src/spec/appc/mod.ts";
 import { capabilitySets } from "../../src/spec/appc/mod.ts";
 import type { RunArguments } from "../../src/stage1-contract/mod.ts";
-import { DEFAULT_CAPABILITIES } from "./units.ts";
+import { DEFAULT_CAPABILITIES } from "./sandbox.ts";
 
 export interface SupervisorInput {
   readonly run: RunArguments;

@@ -1,0 +1,107 @@
+import { describe, expect, test } from "bun:test";
+import { RktError } from "../../src/core/errors.ts";
+import { BLANK_APP, type Isolator, type RuntimeApp } from "../../src/spec/appc/mod.ts";
+import { boundingSet, DEFAULT_CAPABILITIES } from "./sandbox.ts";
+import { commandLine, environmentFile, lineText, pathWord } from "./unit-text.ts";
+import { appUnits, type UnitOptions } from "./units.ts";
+
+const OPTIONS: UnitOptions = {
+  interactive: false,
+  journal: false,
+  disableCapabilities: false,
+  disablePaths: false,
+  disableSeccomp: false,
+};
+
+/** The unit files of an app called a-b. */
+function units(app: Partial<typeof BLANK_APP>, uid = 0, options = OPTIONS): Map<string, string> {
+  const whole = { ...BLANK_APP, exec: ["/bin/app"], ...app };
+  const runtimeApp = { name: "a-b", image: { name: "example.com/a", id: "", labels: [] }, app: whole, readOnlyRootFs: false, mounts: [], annotations: [] } as unknown as RuntimeApp;
+  const identity = { uid, gid: uid, groups: [], name: undefined, home: undefined };
+  return appUnits({ runtimeApp, app: whole, identity, binary: whole.exec[0] ?? "", binds: [], writable: [] }, options);
+}
+
+const isolator = (name: string, value: unknown): Isolator => ({ name, value }) as Isolator;
+const lines = (text: string | undefined, key: string) => (text ?? "").split("\n").filter((line) => line.startsWith(`${key}=`));
+
+describe("words of unit files", () => {
+  test("nothing in an argument is taken for syntax", () => {
+    expect(commandLine(["/bin/a b", "$HOME", "%n", 'q"', "\\n", ";", "x\ny"])).toBe(
+      String.raw`":/bin/a b" "$HOME" "%%n" "q\"" "\\n" ";" "x\x0ay"`,
+    );
+  });
+  test("paths keep colons and spaces", () => expect(pathWord("/a b:c%")).toBe('"/a b:c%%"'));
+  test("a line break cannot start another directive", () => {
+    for (const evil of ["/data\nUser=0", "/data\rx", "/\u0000"]) {
+      expect(() => pathWord(evil)).toThrow(RktError);
+      expect(() => lineText(evil)).toThrow(RktError);
+    }
+  });
+  test("environment values are quoted", () => {
+    expect(environmentFile(new Map([["A", 'say "$x" \\ `y`']]))).toBe('A="say \\"\\$x\\" \\\\ \\`y\\`"\n');
+  });
+});
+
+describe("an app's units", () => {
+  test("handlers keep the app's limits: only the user is another", () => {
+    const service = units({ eventHandlers: [{ name: "pre-start", exec: ["/pre"] }] }).get("a-b.service");
+    expect(lines(service, "ExecStartPre")).toEqual(['ExecStartPre="!:/pre"']);
+    expect(service).not.toContain("PermissionsStartOnly");
+    expect(service).not.toContain("RootDirectoryStartOnly");
+  });
+  test("what is entered into an app may do no more than the app", () => {
+    const files = units({
+      isolators: [
+        isolator("os/linux/capabilities-retain-set", { set: ["CAP_KILL"] }),
+        isolator("resource/memory", { limit: "64M" }),
+      ],
+    });
+    for (const name of ["a-b.service", "enter-a-b@.service"]) {
+      expect(lines(files.get(name), "CapabilityBoundingSet")).toEqual(["CapabilityBoundingSet=CAP_KILL"]);
+      expect(lines(files.get(name), "Slice")).toEqual(["Slice=app-a\\x2db.slice"]);
+      expect(lines(files.get(name), "DevicePolicy")).toEqual(["DevicePolicy=closed"]);
+      expect(lines(files.get(name), "SystemCallFilter")).toHaveLength(1);
+    }
+    expect(files.get("app-a\\x2db.slice")).toContain("MemoryMax=64000000\n");
+  });
+  test("an app without limits has no slice", () => expect([...units({}).keys()]).toEqual(["a-b.service", "enter-a-b@.service"]));
+  test("a filter on a user without privileges needs no_new_privs; on root it does not", () => {
+    expect(lines(units({}, 1000).get("a-b.service"), "NoNewPrivileges")).toEqual(["NoNewPrivileges=yes"]);
+    expect(lines(units({}, 0).get("a-b.service"), "NoNewPrivileges")).toEqual([]);
+    expect(lines(units({}, 1000, { ...OPTIONS, disableSeccomp: true }).get("a-b.service"), "NoNewPrivileges")).toEqual([]);
+  });
+});
+
+describe("system call filters", () => {
+  const filter = (name: string, set: string[], errno = "") =>
+    units({ isolators: [isolator(`os/linux/seccomp-${name}-set`, { set, errno })] }).get("a-b.service") ?? "";
+  test("by default: EPERM for keys, modules, namespaces and io_uring", () => {
+    const [line = ""] = lines(units({}).get("a-b.service"), "SystemCallFilter");
+    const calls = new Set(line.slice("SystemCallFilter=".length).split(" "));
+    for (const call of ["read", "statx", "clone3", "rseq", "openat2"]) expect(calls).toContain(call);
+    for (const call of ["keyctl", "init_module", "unshare", "setns", "io_uring_setup", "bpf", "mount", "ptrace"])
+      expect(calls).not.toContain(call);
+    expect(lines(units({}).get("a-b.service"), "SystemCallErrorNumber")).toEqual(["SystemCallErrorNumber=EPERM"]);
+  });
+  test("retain @appc.io/all is no filter, remove @appc.io/empty the default one", () => {
+    expect(filter("retain", ["@appc.io/all"])).not.toContain("SystemCallFilter");
+    expect(filter("remove", ["@appc.io/empty"])).toContain("SystemCallFilter=access ");
+  });
+  test("remove and errno are passed on", () => {
+    const text = filter("remove", ["mount", "@systemd/clock"], "EACCES");
+    expect(text).toContain("SystemCallFilter=~mount @clock\n");
+    expect(text).toContain("SystemCallErrorNumber=EACCES\n");
+  });
+  test("an unknown set is refused", () => expect(() => filter("retain", ["@rkt/nothing"])).toThrow(RktError));
+});
+
+describe("bounding set", () => {
+  test("default, retain, remove", () => {
+    expect(boundingSet([])).toEqual(DEFAULT_CAPABILITIES);
+    expect(boundingSet([isolator("os/linux/capabilities-retain-set", { set: ["CAP_NET_ADMIN"] })])).toEqual(["CAP_NET_ADMIN"]);
+    expect(boundingSet([isolator("os/linux/capabilities-remove-set", { set: ["CAP_MKNOD"] })])).not.toContain("CAP_MKNOD");
+  });
+  test("a name that could end a line is refused", () => {
+    expect(() => boundingSet([isolator("os/linux/capabilities-retain-set", { set: ["CAP_KILL\nUser=0"] })])).toThrow(RktError);
+  });
+});
