@@ -23,12 +23,13 @@ import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
 import { makeReadOnly, type OpenVolume } from "../common/volumes.ts";
 import { mountControllers } from "./cgroup-mounts.ts";
+import { feedInput, onTerminal } from "./input.ts";
 import { type PodApps, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds } from "./resolver.ts";
 import { hostRunsSystemd, supervisor } from "./supervisor.ts";
 import { hasLimits, sliceName } from "./sandbox.ts";
 import { environmentFile } from "./unit-text.ts";
-import { appUnits, defaultTarget } from "./units.ts";
+import { type AppInput, appUnits, defaultTarget } from "./units.ts";
 
 export const run: RunEntrypoint = async (argv, io) => {
   const { host, podDir } = io;
@@ -38,6 +39,8 @@ export const run: RunEntrypoint = async (argv, io) => {
     throw new RktError("UNSUPPORTED", "Cannot use --private-users: this stage1 does not map users yet");
   const lockFd = lockDescriptor(io.env);
   const caller = callerState(host);
+  const input = !run.interactive ? "none" : onTerminal() ? "terminal" : "fifo";
+  if (input === "fifo") feedInput(host, files.stage1Rootfs, podDir);
   // First of all, so that whatever a crash leaves is found.
   const layout = detectCgroups();
   const cgroup = joinCgroup(io, uuid, layout);
@@ -54,7 +57,7 @@ export const run: RunEntrypoint = async (argv, io) => {
     host,
   });
   const hostname = run.hostname ?? `rkt-${uuid}`;
-  writeUnits(files, manifest, apps, run, hostname, network);
+  writeUnits(files, manifest, apps, run, { hostname, network, input });
   const target = supervisor(files, { run, uuid, manifest, env: definedVariables(io.env) });
 
   // From here to execve: synchronous calls only.
@@ -99,8 +102,7 @@ function writeUnits(
   manifest: PodManifest,
   apps: PodApps,
   run: RunArguments,
-  hostname: string,
-  network: NetworkResult | undefined,
+  { hostname, network, input }: { hostname: string; network: NetworkResult | undefined; input: AppInput },
 ): void {
   const root = files.stage1Rootfs;
   const units = join(root, "etc/systemd/system");
@@ -111,7 +113,7 @@ function writeUnits(
   writeAccounts(root, apps);
   const resolver = resolverBinds(root, run.dnsMode ?? { resolv: "default", hosts: "default" }, hostname, network?.dns);
   const options = {
-    interactive: run.interactive,
+    input,
     journal:
       hostRunsSystemd() ||
       manifest.annotations.some(({ name, value }) => name === "coreos.com/rkt/stage1/journal" && value === "true"),

@@ -6,7 +6,7 @@ import { commandLine, environmentFile, lineText, pathWord } from "./unit-text.ts
 import { appUnits, type UnitOptions } from "./units.ts";
 
 const OPTIONS: UnitOptions = {
-  interactive: false,
+  input: "none",
   journal: false,
   disableCapabilities: false,
   disablePaths: false,

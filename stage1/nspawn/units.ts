@@ -5,6 +5,7 @@
 
 import type { App, RuntimeApp } from "../../src/spec/appc/mod.ts";
 import type { Identity } from "../common/identity.ts";
+import { INPUT_FIFO } from "./input.ts";
 import {
   hasLimits,
   limitLines,
@@ -27,8 +28,11 @@ export interface AppUnit {
   readonly writable: readonly string[];
 }
 
+/** "terminal": the console, for input and output. "fifo": input.ts fills it. */
+export type AppInput = "none" | "terminal" | "fifo";
+
 export interface UnitOptions extends SandboxOptions {
-  readonly interactive: boolean;
+  readonly input: AppInput;
   /** Apps write to the pod's journal, which copies to the console; else straight to the console. */
   readonly journal: boolean;
 }
@@ -117,10 +121,12 @@ function sandboxOf(unit: AppUnit): Sandbox {
   };
 }
 
-function stdio({ interactive, journal }: UnitOptions): string[] {
-  if (interactive) return ["StandardInput=tty", "StandardOutput=tty", "StandardError=tty", "TTYPath=/dev/console"];
-  const output = journal ? "journal+console" : "tty";
-  return ["StandardInput=null", `StandardOutput=${output}`, `StandardError=${output}`, "TTYPath=/dev/console"];
+function stdio({ input, journal }: UnitOptions): string[] {
+  if (input === "terminal")
+    return ["StandardInput=tty", "StandardOutput=tty", "StandardError=tty", "TTYPath=/dev/console"];
+  const output = journal && input === "none" ? "journal+console" : "tty";
+  const source = input === "fifo" ? `file:${INPUT_FIFO}` : "null";
+  return [`StandardInput=${source}`, `StandardOutput=${output}`, `StandardError=${output}`, "TTYPath=/dev/console"];
 }
 
 function text(lines: readonly string[]): string {

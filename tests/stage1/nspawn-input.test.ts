@@ -1,0 +1,54 @@
+/** `rkt run --interactive` where rkt's input is no terminal. Needs root. */
+
+import { spawnSync } from "node:child_process";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { buildAci } from "../harness/images.ts";
+import { RKT, type TestRkt, testRkt } from "../harness/rkt.ts";
+
+describe("interactive input in an nspawn pod", () => {
+  let rkt: TestRkt;
+  let image: string;
+  const command = (script: string) => [
+    ...["--insecure-options=image", "run", "--net=none", "--interactive", image, "--exec=/bin/sh", "--", "-c", script],
+  ];
+
+  beforeAll(() => {
+    rkt = testRkt();
+    const aci = join(rkt.dir, "app.aci");
+    buildAci(aci, {}, { "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n" });
+    image = rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
+  });
+  afterAll(() => rkt[Symbol.dispose]());
+
+  test("all of a pipe arrives, and its end", () => {
+    const result = rkt.run(command("read first; echo first=$first; cat; echo end; exit 4"), { input: "one\ntwo\n" });
+    expect(result.stdout.replaceAll("\r", "")).toBe("first=one\ntwo\nend\n");
+    expect(result.status).toBe(4);
+  });
+
+  test("a pod that ends while its input is still open leaves nothing that reads it", () => {
+    const flags = `--dir=${rkt.dataDir} --local-config=${rkt.configDir}`;
+    // What the app has not read is still in the pipe for the next reader, at the latest a moment after rkt has ended.
+    const script = `{ echo one; sleep 3; echo two; } | { ${RKT} ${flags} "$@" > "$OUT"; sleep 1; cat; }`;
+    const out = join(rkt.dir, "out");
+    const result = spawnSync("sh", ["-c", script, "sh", ...command("read x; echo got $x")], {
+      encoding: "utf8",
+      env: { PATH: process.env.PATH ?? "", OUT: out },
+    });
+    expect(spawnSync("cat", [out], { encoding: "utf8" }).stdout).toContain("got one");
+    expect(result.stdout).toBe("two\n");
+  });
+
+  test("a terminal is the app's own, with its size", () => {
+    const line = [RKT, `--dir=${rkt.dataDir}`, `--local-config=${rkt.configDir}`, ...command("stty size; exit 6")]
+      .map((word) => `'${word}'`)
+      .join(" ");
+    const result = spawnSync("script", ["-qec", `stty rows 33 cols 99; ${line}`, "/dev/null"], {
+      encoding: "utf8",
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    expect(result.stdout).toContain("33 99");
+    expect(result.status).toBe(6);
+  });
+});
