@@ -19,7 +19,7 @@ interface AppPort {
 interface ExposedPort {
   readonly name: string;
   readonly hostPort: number;
-  readonly hostIP?: string | undefined;
+  readonly hostIp?: string | undefined;
   /** Set by `rkt app sandbox --port`: the port needs no app that declares it. */
   readonly podPort?: { readonly protocol: string; readonly port: number } | undefined;
 }
@@ -39,7 +39,7 @@ export function resolvePorts(pod: PodPorts): ForwardedPort[] {
       protocol: parseProtocol(target.protocol, exposed.name),
       podPort: checkedPort(target.port, exposed.name),
       hostPort: checkedPort(exposed.hostPort, exposed.name),
-      hostIp: parseHostIp(exposed.hostIP, exposed.name),
+      hostIp: parseHostIp(exposed.hostIp, exposed.name),
     };
     const taken = resolved.find((other) => conflict(port, other));
     if (taken !== undefined) {
