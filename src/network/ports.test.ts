@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { parsePodManifest } from "../spec/appc/mod.ts";
 import { type PodPorts, resolvePorts } from "./ports.ts";
 
 const pod = (ports: PodPorts["ports"], ...apps: { name: string; protocol: string; port: number }[][]): PodPorts => ({
