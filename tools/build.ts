@@ -23,7 +23,7 @@ const result = spawnSync(
     "--no-compile-autoload-dotenv",
     "--no-compile-autoload-bunfig",
     `--define=BUILD_RKT_VERSION=${JSON.stringify(version)}`,
-    `--define=BUILD_STAGE1_IMAGES=${JSON.stringify(builtin)}`,
+    `--define=BUILD_STAGE1_IMAGES=${JSON.stringify(JSON.parse(builtin))}`,
     "src/main.ts",
     "--outfile",
     "build/rkt",
