@@ -26,8 +26,8 @@ import { mountControllers } from "./cgroup-mounts.ts";
 import { feedInput, onTerminal } from "./input.ts";
 import { type PodApps, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds } from "./resolver.ts";
-import { hostRunsSystemd, supervisor } from "./supervisor.ts";
 import { hasLimits, sliceName } from "./sandbox.ts";
+import { hostRunsSystemd, supervisor } from "./supervisor.ts";
 import { environmentFile } from "./unit-text.ts";
 import { type AppInput, appUnits, defaultTarget } from "./units.ts";
 

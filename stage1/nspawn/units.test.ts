@@ -16,13 +16,21 @@ const OPTIONS: UnitOptions = {
 /** The unit files of an app called a-b. */
 function units(app: Partial<typeof BLANK_APP>, uid = 0, options = OPTIONS): Map<string, string> {
   const whole = { ...BLANK_APP, exec: ["/bin/app"], ...app };
-  const runtimeApp = { name: "a-b", image: { name: "example.com/a", id: "", labels: [] }, app: whole, readOnlyRootFs: false, mounts: [], annotations: [] } as unknown as RuntimeApp;
+  const runtimeApp = {
+    name: "a-b",
+    image: { name: "example.com/a", id: "", labels: [] },
+    app: whole,
+    readOnlyRootFs: false,
+    mounts: [],
+    annotations: [],
+  } as unknown as RuntimeApp;
   const identity = { uid, gid: uid, groups: [], name: undefined, home: undefined };
   return appUnits({ runtimeApp, app: whole, identity, binary: whole.exec[0] ?? "", binds: [], writable: [] }, options);
 }
 
 const isolator = (name: string, value: unknown): Isolator => ({ name, value }) as Isolator;
-const lines = (text: string | undefined, key: string) => (text ?? "").split("\n").filter((line) => line.startsWith(`${key}=`));
+const lines = (text: string | undefined, key: string) =>
+  (text ?? "").split("\n").filter((line) => line.startsWith(`${key}=`));
 
 describe("words of unit files", () => {
   test("nothing in an argument is taken for syntax", () => {
@@ -64,11 +72,14 @@ describe("an app's units", () => {
     }
     expect(files.get("app-a\\x2db.slice")).toContain("MemoryMax=64000000\n");
   });
-  test("an app without limits has no slice", () => expect([...units({}).keys()]).toEqual(["a-b.service", "enter-a-b@.service"]));
+  test("an app without limits has no slice", () =>
+    expect([...units({}).keys()]).toEqual(["a-b.service", "enter-a-b@.service"]));
   test("a filter on a user without privileges needs no_new_privs; on root it does not", () => {
     expect(lines(units({}, 1000).get("a-b.service"), "NoNewPrivileges")).toEqual(["NoNewPrivileges=yes"]);
     expect(lines(units({}, 0).get("a-b.service"), "NoNewPrivileges")).toEqual([]);
-    expect(lines(units({}, 1000, { ...OPTIONS, disableSeccomp: true }).get("a-b.service"), "NoNewPrivileges")).toEqual([]);
+    expect(lines(units({}, 1000, { ...OPTIONS, disableSeccomp: true }).get("a-b.service"), "NoNewPrivileges")).toEqual(
+      [],
+    );
   });
 });
 
@@ -98,10 +109,16 @@ describe("system call filters", () => {
 describe("bounding set", () => {
   test("default, retain, remove", () => {
     expect(boundingSet([])).toEqual(DEFAULT_CAPABILITIES);
-    expect(boundingSet([isolator("os/linux/capabilities-retain-set", { set: ["CAP_NET_ADMIN"] })])).toEqual(["CAP_NET_ADMIN"]);
-    expect(boundingSet([isolator("os/linux/capabilities-remove-set", { set: ["CAP_MKNOD"] })])).not.toContain("CAP_MKNOD");
+    expect(boundingSet([isolator("os/linux/capabilities-retain-set", { set: ["CAP_NET_ADMIN"] })])).toEqual([
+      "CAP_NET_ADMIN",
+    ]);
+    expect(boundingSet([isolator("os/linux/capabilities-remove-set", { set: ["CAP_MKNOD"] })])).not.toContain(
+      "CAP_MKNOD",
+    );
   });
   test("a name that could end a line is refused", () => {
-    expect(() => boundingSet([isolator("os/linux/capabilities-retain-set", { set: ["CAP_KILL\nUser=0"] })])).toThrow(RktError);
+    expect(() => boundingSet([isolator("os/linux/capabilities-retain-set", { set: ["CAP_KILL\nUser=0"] })])).toThrow(
+      RktError,
+    );
   });
 });

@@ -1,7 +1,7 @@
 /** `rkt run --interactive` where rkt's input is no terminal. Needs root. */
 
-import { spawnSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { buildAci } from "../harness/images.ts";
 import { RKT, type TestRkt, testRkt } from "../harness/rkt.ts";

@@ -39,15 +39,23 @@ describe("isolation in an nspawn pod", () => {
 
   test("--cpu slows down", () => {
     // User and system time of a loop against the time that passes: a tenth of a core takes several times as long.
-    const script = "read a x < /proc/uptime; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; read b x < /proc/uptime; echo $a $b; times";
+    const script =
+      "read a x < /proc/uptime; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; read b x < /proc/uptime; echo $a $b; times";
     const { stdout } = run([], ["--cpu=100m"], script);
     const [start = 0, end = 0] = (/^([\d.]+) ([\d.]+)/m.exec(stdout)?.slice(1) ?? []).map(Number);
-    const used = [...stdout.matchAll(/(\d+)m([\d.]+)s/g)].reduce((sum, time) => sum + Number(time[1]) * 60 + Number(time[2]), 0);
+    const used = [...stdout.matchAll(/(\d+)m([\d.]+)s/g)].reduce(
+      (sum, time) => sum + Number(time[1]) * 60 + Number(time[2]),
+      0,
+    );
     expect(end - start).toBeGreaterThan(2 * used);
   });
 
   test("no device of the host can be made or opened", () => {
-    const { stdout } = run([], [], "mknod /dev/disk b 254 0; mknod /disk b 254 0; dd if=/dev/disk of=/dev/null count=1 && echo OPENED; dd if=/disk of=/dev/null count=1 && echo OPENED; echo done");
+    const { stdout } = run(
+      [],
+      [],
+      "mknod /dev/disk b 254 0; mknod /disk b 254 0; dd if=/dev/disk of=/dev/null count=1 && echo OPENED; dd if=/disk of=/dev/null count=1 && echo OPENED; echo done",
+    );
     expect(stdout).toContain("done");
     expect(stdout).not.toContain("OPENED");
   });
@@ -78,21 +86,34 @@ describe("isolation in an nspawn pod", () => {
     writeFileSync(file, JSON.stringify(manifest));
     const result = rkt.run(["--insecure-options=image", "run", "--net=none", "--pod-manifest", file]);
     const words = result.stdout.split(/[\r\n]+/).map((line) => line.trim().split(/\s+/).join(" "));
-    expect(words.filter((line) => line !== "")).toEqual(["pre 0 app CapBnd: 0000000000000020", "main 1000", "post app"]);
+    expect(words.filter((line) => line !== "")).toEqual([
+      "pre 0 app CapBnd: 0000000000000020",
+      "main 1000",
+      "post app",
+    ]);
     expect(result.status).toBe(0);
   });
 
   test("a command that is entered has the app's volumes, capabilities and limits, and no more", async () => {
     const running = rkt.start(
-      command([volume(), "--mount=volume=v,target=/data"], ["--caps-retain=CAP_KILL", "--memory=64M"], "echo up; sleep 60"),
+      command(
+        [volume(), "--mount=volume=v,target=/data"],
+        ["--caps-retain=CAP_KILL", "--memory=64M"],
+        "echo up; sleep 60",
+      ),
     );
     await until("the app's first line", () => running.stdout().includes("up"));
-    const entered = rkt.run(["enter", uuid(), "/bin/sh", "-c", "cat; cat /data/file; grep CapBnd /proc/self/status; exit 5"], {
-      input: "from outside\n",
-    });
+    const entered = rkt.run(
+      ["enter", uuid(), "/bin/sh", "-c", "cat; cat /data/file; grep CapBnd /proc/self/status; exit 5"],
+      {
+        input: "from outside\n",
+      },
+    );
     expect(entered.stdout).toBe("from outside\nof the volume\nCapBnd:\t0000000000000020\n");
     expect(entered.status).toBe(5);
-    expect(rkt.run(["enter", uuid(), "/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"]).status).toBe(137);
+    expect(rkt.run(["enter", uuid(), "/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"]).status).toBe(
+      137,
+    );
     expect(rkt.run(["enter", uuid(), "/nowhere"]).status).toBe(127);
     expect(rkt.ok(["list", "--no-legend"])).toContain("running");
     running.kill("SIGTERM");
