@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { followZstdFrames } from "../core/zstd-frames.ts";
 import { decompressor } from "./decompress.ts";
-import { followZstdFrames } from "./zstd-frames.ts";
 
 const first = Buffer.alloc(300_000, "a");
 const second = crypto.getRandomValues(Buffer.alloc(50_000));

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import type { Duplex, Transform } from "node:stream";
 import { constants, createGunzip, createZstdDecompress } from "node:zlib";
 import { RktError } from "../core/errors.ts";
-import { followZstdFrames } from "./zstd-frames.ts";
+import { followZstdFrames } from "../core/zstd-frames.ts";
 
 export type Compression = "gzip" | "zstd" | "bzip2" | "xz" | "none";
 

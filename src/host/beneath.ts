@@ -3,7 +3,6 @@
  * turn "write a record" into "write any file of the host". So every path is opened beneath a directory that the caller trusts, and no link is ever followed.
  */
 
-import { randomBytes } from "node:crypto";
 import { fstatSync, fsyncSync, readSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { RktError } from "../core/errors.ts";
@@ -85,7 +84,7 @@ export function replaceFileBeneath(
   const parent = dirname(path);
   const name = path.slice(parent === "." ? 0 : parent.length + 1);
   const directory = openBeneath(host, root, parent, O.RDONLY | O.DIRECTORY);
-  const temporary = `${TEMPORARY_PREFIX}${randomBytes(12).toString("hex")}`;
+  const temporary = `${TEMPORARY_PREFIX}${crypto.getRandomValues(Buffer.alloc(12)).toString("hex")}`;
   try {
     const fd = host.openat(directory, temporary, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW | O.CLOEXEC, 0o600);
     try {

@@ -3,7 +3,6 @@
  * depth first, the last dependency of an image first; what stands earlier wins. A path whitelist filters its own image and everything below it.
  */
 
-import { createHash } from "node:crypto";
 import type { ImageId } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import { parseImageManifest } from "../spec/appc/image-manifest.ts";
@@ -78,5 +77,5 @@ function filterOf(node: Node): PathFilter | undefined {
 export function filteredLayerId({ image, filter }: FlatImage): string {
   if (filter === undefined) return image.id;
   const text = JSON.stringify([image.id, filter.own ?? null, filter.upper ?? null]);
-  return `sha512-${createHash("sha512").update(text).digest("hex").slice(0, 64)}`;
+  return `sha512-${new Bun.CryptoHasher("sha512").update(text).digest("hex").slice(0, 64)}`;
 }

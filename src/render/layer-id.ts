@@ -1,6 +1,5 @@
 /** Names of layers and trees: what is in them decides what they are called, so equal content is shared and is never taken for another. */
 
-import { createHash } from "node:crypto";
 import { type Digest, formatDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import type { StoredImage } from "../core/spine.ts";
@@ -36,7 +35,7 @@ export function layerIds(image: RenderableImage): string[] {
 
 function chained(chain: Digest, diffId: Digest): Digest {
   const text = `${formatDigest(chain)} ${formatDigest(diffId)}`;
-  return { algorithm: "sha256", hex: createHash("sha256").update(text).digest("hex") };
+  return { algorithm: "sha256", hex: new Bun.CryptoHasher("sha256").update(text).digest("hex") };
 }
 
 const LAYER_ID = /^(sha256-[0-9a-f]{64}|sha512-([0-9a-f]{64}|[0-9a-f]{128}))$/;
@@ -48,7 +47,7 @@ export function isLayerId(text: unknown): text is string {
 
 /** The tree's id, as rkt 1.x made it: of the comma-joined layers, topmost first. */
 export function treeIdOf(layers: readonly string[]): string {
-  return `deps-sha512-${createHash("sha512").update(layers.join(",")).digest("hex").slice(0, 64)}`;
+  return `deps-sha512-${new Bun.CryptoHasher("sha512").update(layers.join(",")).digest("hex").slice(0, 64)}`;
 }
 
 const TREE_ID = /^deps-sha512-[0-9a-f]{64}$/;
@@ -59,7 +58,7 @@ export function isTreeId(text: unknown): text is string {
 
 /** The layer's name in `cas/l`: 130 bits of its id's hash in 26 characters, so that 100 layers fit into one page of mount options. */
 export function layerLink(layerId: string): string {
-  const hash = createHash("sha256").update(layerId).digest();
+  const hash = new Bun.CryptoHasher("sha256").update(layerId).digest();
   let bits = 0n;
   for (const byte of hash.subarray(0, 17)) bits = (bits << 8n) | BigInt(byte);
   bits >>= 6n;

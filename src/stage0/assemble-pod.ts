@@ -5,7 +5,7 @@ import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import type { ImageReference, PreparedPod, RenderedTree } from "../core/spine.ts";
 import { linux } from "../host/mod.ts";
-import { resolvePorts } from "../network/mod.ts";
+import { resolvePorts } from "../network/ports.ts";
 import { createPod } from "../pod/mod.ts";
 import { takePrepareLock } from "../pod/prepare-lock.ts";
 import { assertRunnable, type PodManifest, parseImageManifest, parsePodManifest } from "../spec/appc/mod.ts";

@@ -1,6 +1,5 @@
 /** Calling a stage1's entrypoints that end: gc, stop, enter (docs/stage1-contract.md). `run` is in run.ts: it does not end. */
 
-import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { PodFiles } from "../core/data-dir.ts";
@@ -36,6 +35,7 @@ export async function callStage1(
     return entrypoints[entrypoint](argv, { host: linux, emit: engine.emit, env: process.env, podDir: cwd });
   }
   const path = join(rootfs, entrypointPath(tree, entrypoint));
+  const { spawnSync } = await import("node:child_process");
   const result = spawnSync(path, [...argv], { cwd, env: stage1Environment(), stdio: "inherit" });
   if (result.error !== undefined)
     throw new RktError("STAGE1", `Cannot run the stage1 entrypoint ${quoted(path)}`, { cause: result.error });

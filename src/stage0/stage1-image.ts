@@ -142,7 +142,6 @@ async function imageFromUrl(engine: Engine, url: string, pullPolicy: PullPolicy)
 
 /** Imports a file of the installation: trusted because of where it lies, like the executable itself. Its content is still unpacked by the confined worker. */
 async function importInstalledFile(engine: Engine, path: string): Promise<StoredImage> {
-  engine.emit({ kind: "debug", source: "image", text: `using image from file ${path}` });
   const { fetchImage } = await import("../fetch/mod.ts");
   const download = await fetchImage(
     { kind: "aci-file", path },

@@ -1,6 +1,5 @@
 /** Blobs: files named by their digest. Anybody in group rkt can write them, so what is read is checked. */
 
-import { createHash } from "node:crypto";
 import type { DataDir } from "../core/data-dir.ts";
 import { type Digest, formatDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
@@ -32,7 +31,7 @@ export function readBlob(dataDir: DataDir, blob: BlobRef, options: StoreOptions 
   const fd = openBlob(dataDir, blob, options);
   try {
     const bytes = readAll(fd, RECORD_LIMIT, () => `blob ${formatDigest(blob.digest)}`);
-    const hex = createHash(blob.digest.algorithm).update(bytes).digest("hex");
+    const hex = new Bun.CryptoHasher(blob.digest.algorithm).update(bytes).digest("hex");
     if (hex === blob.digest.hex) return bytes;
     throw new RktError(
       "DIGEST_MISMATCH",

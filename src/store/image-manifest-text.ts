@@ -1,6 +1,5 @@
 /** An image's manifest in the appc vocabulary: what `image cat-manifest` prints and a pod is made of. */
 
-import { createHash } from "node:crypto";
 import { dirname } from "node:path";
 import type { DataDir } from "../core/data-dir.ts";
 import { imageIdFromSha512 } from "../core/digest.ts";
@@ -51,7 +50,7 @@ function convert(store: Store, image: StoredImage): ReturnType<typeof ociToAppc>
 
 /** The record may say of any manifest that it is this image. */
 function refuseOtherId({ dataDir }: Store, image: StoredImage, manifest: Buffer): void {
-  const id = imageIdFromSha512(createHash("sha512").update(manifest).digest("hex"));
+  const id = imageIdFromSha512(new Bun.CryptoHasher("sha512").update(manifest).digest("hex"));
   if (id === image.id) return;
   throw new RktError(
     "DIGEST_MISMATCH",

@@ -3,7 +3,6 @@
  * rights; `cas/verified/ID.json` is the same record with the verdict, written and believed by root. The decoders take nothing for granted.
  */
 
-import { createHash } from "node:crypto";
 import { type Digest, formatDigest, type ImageId, parseDigest, parseImageId } from "../core/digest.ts";
 import type { BlobRef, Labels, OciSource, StoredImage, Verification, VerifiedImage } from "../core/spine.ts";
 import { isAcIdentifier } from "../spec/appc/names.ts";
@@ -134,7 +133,7 @@ export function decodeRecord(json: string, document: string, id: ImageId): Image
  * lie in the store.
  */
 export function nameKey(name: string): string {
-  return createHash("sha256").update(name).digest("hex");
+  return new Bun.CryptoHasher("sha256").update(name).digest("hex");
 }
 
 /** The record of a name: the image that it stands for. */

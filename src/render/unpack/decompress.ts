@@ -8,7 +8,7 @@ import { Readable } from "node:stream";
 import { constants, createGunzip, createZstdDecompress } from "node:zlib";
 import { RktError } from "../../core/errors.ts";
 import { printable } from "../../core/text.ts";
-import { zstdFrames } from "./zstd-frames.ts";
+import { followZstdFrames } from "../../core/zstd-frames.ts";
 
 export type Compression = "none" | "gzip" | "zstd" | "xz" | "bzip2";
 
@@ -68,10 +68,10 @@ export async function* decompress(chunks: Iterable<Buffer>): AsyncGenerator<Buff
 }
 
 async function* zstd(chunks: Iterable<Buffer>): AsyncGenerator<Buffer> {
-  const frames = zstdFrames();
+  const frames = followZstdFrames("the archive");
   const watched = function* () {
     for (const chunk of chunks) {
-      frames.push(chunk);
+      frames.feed(chunk);
       yield chunk;
     }
   };

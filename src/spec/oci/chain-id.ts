@@ -1,6 +1,5 @@
 /** Chain ids: what a stack of layers unpacks to, as one digest (image-spec config.md, "Layer ChainID"). */
 
-import { createHash } from "node:crypto";
 import { type Digest, formatDigest } from "../../core/digest.ts";
 
 /** One chain id for each layer: the first is its diff id, each further one the digest of "<chain id below> <diff id>". Lowest first, as given. */
@@ -15,8 +14,6 @@ export function chainIds(diffIds: readonly Digest[]): Digest[] {
 
 /** SHA-256 always, as Docker and containerd compute them: stored layers of the same content are then found whatever their diff ids are. */
 function combine(below: Digest, diffId: Digest): Digest {
-  const hex = createHash("sha256")
-    .update(`${formatDigest(below)} ${formatDigest(diffId)}`)
-    .digest("hex");
+  const hex = new Bun.CryptoHasher("sha256").update(`${formatDigest(below)} ${formatDigest(diffId)}`).digest("hex");
   return { algorithm: "sha256", hex };
 }

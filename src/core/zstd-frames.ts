@@ -3,7 +3,7 @@
  * end (seen on Bun 1.4.5), and would allocate whatever window a frame asks for.
  */
 
-import { RktError } from "../core/errors.ts";
+import { RktError } from "./errors.ts";
 
 /** 32 MiB: `zstd -19` uses 8 MiB; four layers at once must fit into memory whatever they ask for. */
 const LARGEST_WINDOW_LOG = 25;
@@ -17,7 +17,9 @@ export interface FrameFollower {
   finish(): void;
 }
 
-export function followZstdFrames(): FrameFollower {
+/** `what` is named in errors: "Cannot decompress WHAT: …". */
+export function followZstdFrames(what = "a zstd stream"): FrameFollower {
+  const broken = (how: string) => new RktError("INVALID_INPUT", `Cannot decompress ${what}: ${how}`);
   /** What the next `needed` bytes are. */
   let state: "magic" | "skippable size" | "descriptor" | "header" | "block" | "content" | "checksum" = "magic";
   let needed = 4;
@@ -58,7 +60,7 @@ export function followZstdFrames(): FrameFollower {
         if ((descriptor & 0x08) !== 0) throw broken("a reserved bit is set");
         return expect("header", headerLength(descriptor));
       case "header":
-        assertWindow(descriptor, bytes);
+        assertWindow(descriptor, bytes, what);
         return expect("block", 3);
       case "block": {
         const last = (value & 1) === 1;
@@ -101,7 +103,7 @@ function headerLength(descriptor: number): number {
   return (singleSegment ? 0 : 1) + dictionary + contentSize;
 }
 
-function assertWindow(descriptor: number, header: readonly number[]): void {
+function assertWindow(descriptor: number, header: readonly number[], what: string): void {
   const singleSegment = (descriptor & 0x20) !== 0;
   let window: number;
   if (singleSegment) {
@@ -116,12 +118,8 @@ function assertWindow(descriptor: number, header: readonly number[]): void {
   if (window > 2 ** LARGEST_WINDOW_LOG) {
     throw new RktError(
       "UNSUPPORTED",
-      `Cannot decompress a zstd stream: it needs a window of ${window} bytes, expected at most ${2 ** LARGEST_WINDOW_LOG}`,
+      `Cannot decompress ${what}: it needs a window of ${window} bytes, expected at most ${2 ** LARGEST_WINDOW_LOG}`,
       { hint: "compress the layer without --long or --ultra" },
     );
   }
-}
-
-function broken(how: string): RktError {
-  return new RktError("INVALID_INPUT", `Cannot decompress a zstd stream: ${how}`);
 }
