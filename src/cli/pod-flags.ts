@@ -40,6 +40,28 @@ export const STAGE1_FLAGS: readonly FlagSpec[] = [
   },
 ];
 
+/** `--pull-policy` and the two flags that came before it; commands differ in the default (reference: run "new", fetch "update"). */
+export function pullPolicyFlags(byDefault: "new" | "update"): readonly FlagSpec[] {
+  return [
+    {
+      name: "pull-policy",
+      kind: "string",
+      default: byDefault,
+      usage: "when to fetch an image: never, new (if it is not in the store), update",
+    },
+    { name: "store-only", kind: "bool", usage: "", deprecated: "use --pull-policy=never" },
+    { name: "no-store", kind: "bool", usage: "", deprecated: "use --pull-policy=update" },
+  ];
+}
+
+/** After an image, in every command that may fetch it. */
+export const SIGNATURE_FLAG: FlagSpec = {
+  name: "signature",
+  kind: "string",
+  once: true,
+  usage: "path or URL of the image's detached signature",
+};
+
 /** What the pod is made of. */
 export const PREPARE_FLAGS: readonly FlagSpec[] = [
   {
@@ -75,14 +97,7 @@ export const PREPARE_FLAGS: readonly FlagSpec[] = [
   },
   { name: "inherit-env", kind: "bool", usage: "pass on the caller's environment where nothing else sets a variable" },
   { name: "no-overlay", kind: "bool", usage: "copy the images instead of using overlay file systems" },
-  {
-    name: "pull-policy",
-    kind: "string",
-    default: "new",
-    usage: "when to fetch an image: never, new (if it is not in the store), update",
-  },
-  { name: "store-only", kind: "bool", usage: "", deprecated: "use --pull-policy=never" },
-  { name: "no-store", kind: "bool", usage: "", deprecated: "use --pull-policy=update" },
+  ...pullPolicyFlags("new"),
   {
     name: "pod-manifest",
     kind: "string",
@@ -125,7 +140,7 @@ export const START_FLAGS: readonly FlagSpec[] = [
 
 /** After an image. */
 export const APP_FLAGS: readonly FlagSpec[] = [
-  { name: "signature", kind: "string", once: true, usage: "path or URL of the image's detached signature" },
+  SIGNATURE_FLAG,
   { name: "exec", kind: "string", once: true, usage: "program to run instead of the image's" },
   { name: "name", kind: "string", usage: "name of the app" },
   { name: "user", kind: "string", usage: "user of the app: a name, a number, or a path whose owner counts" },

@@ -14,6 +14,24 @@ export function stage1Suite(flavor: "nspawn" | "fly"): void {
     const net = "--net=none";
     const run = (script: string, ...flags: string[]) =>
       rkt.run(["--insecure-options=image", "run", stage1, net, ...flags, image, "--exec=/bin/sh", "--", "-c", script]);
+    /** Starts a pod whose script prints "up" and goes on; resolves when it did. */
+    const startPod = async (script: string) => {
+      const uuidFile = join(rkt.dir, "uuid");
+      const running = rkt.start([
+        "--insecure-options=image",
+        "run",
+        stage1,
+        net,
+        `--uuid-file-save=${uuidFile}`,
+        image,
+        "--exec=/bin/sh",
+        "--",
+        "-c",
+        script,
+      ]);
+      await until("the app's first line", () => running.stdout().includes("up"));
+      return { running, uuid: readFileSync(uuidFile, "utf8") };
+    };
 
     beforeAll(() => {
       rkt = testRkt();
@@ -91,21 +109,7 @@ export function stage1Suite(flavor: "nspawn" | "fly"): void {
     });
 
     test("stops on SIGTERM, is listed while it runs, and leaves nothing after gc", async () => {
-      const uuidFile = join(rkt.dir, `uuid-${flavor}`);
-      const running = rkt.start([
-        "--insecure-options=image",
-        "run",
-        stage1,
-        net,
-        `--uuid-file-save=${uuidFile}`,
-        image,
-        "--exec=/bin/sh",
-        "--",
-        "-c",
-        "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done",
-      ]);
-      await until("the app's first line", () => running.stdout().includes("up"));
-      const uuid = readFileSync(uuidFile, "utf8");
+      const { running, uuid } = await startPod("trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done");
       expect(rkt.ok(["list", "--no-legend"])).toContain("running");
       expect(rkt.ok(["status", uuid])).toContain("state=running");
       rkt.ok(["stop", uuid]);
@@ -157,21 +161,7 @@ export function stage1Suite(flavor: "nspawn" | "fly"): void {
     });
 
     test("enters a running pod, and gives back the command's status", async () => {
-      const uuidFile = join(rkt.dir, "uuid-enter");
-      const running = rkt.start([
-        "--insecure-options=image",
-        "run",
-        stage1,
-        net,
-        `--uuid-file-save=${uuidFile}`,
-        image,
-        "--exec=/bin/sh",
-        "--",
-        "-c",
-        "echo up; sleep 60",
-      ]);
-      await until("the app's first line", () => running.stdout().includes("up"));
-      const uuid = readFileSync(uuidFile, "utf8");
+      const { running, uuid } = await startPod("echo up; sleep 60");
       const entered = rkt.run(["enter", uuid, "/bin/sh", "-c", "echo inside; cat /etc/passwd; exit 5"]);
       expect(entered.stdout).toContain("inside\nroot:x:0:0");
       expect(entered.status).toBe(5);

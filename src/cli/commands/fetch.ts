@@ -7,6 +7,7 @@ import { supportsOverlay } from "../../stage0/mount-overlay.ts";
 import { obtainImage } from "../../stage0/obtain-image.ts";
 import { renderStored } from "../../stage0/render-stored.ts";
 import type { Command, CommandInput } from "../command.ts";
+import { pullPolicyFlags, SIGNATURE_FLAG } from "../pod-flags.ts";
 import { readPullPolicy } from "../pod-options.ts";
 
 export const command: Command = {
@@ -16,21 +17,9 @@ export const command: Command = {
   description: `Fetches images, verifies who signed them, and prints one image id per image. Needs no root: members of group "rkt" may fetch.
 
 As root the images are unpacked at once, so that the first start does not wait for it.`,
-  flags: [
-    { name: "full", kind: "bool", usage: "print the full image id" },
-    {
-      name: "pull-policy",
-      kind: "string",
-      default: "update",
-      usage: "when to fetch an image: never, new (if it is not in the store), update",
-    },
-    { name: "store-only", kind: "bool", usage: "", deprecated: "use --pull-policy=never" },
-    { name: "no-store", kind: "bool", usage: "", deprecated: "use --pull-policy=update" },
-  ],
+  flags: [{ name: "full", kind: "bool", usage: "print the full image id" }, ...pullPolicyFlags("update")],
   noImageArguments: true,
-  imageFlags: [
-    { name: "signature", kind: "string", once: true, usage: "path or URL of the image's detached signature" },
-  ],
+  imageFlags: [SIGNATURE_FLAG],
   run: fetchCommand,
 };
 
