@@ -9,6 +9,8 @@ export interface DescribeOptions {
   times?: boolean;
   owners?: boolean;
   xattrs?: boolean;
+  /** The root directory itself, as ".". */
+  root?: boolean;
 }
 
 /** One line per path (as latin1, since names are bytes): type, mode, content, hard links by their first name; more as asked for. */
@@ -34,6 +36,14 @@ export function describeTree(root: string, options: DescribeOptions = {}): Map<s
       if (status.isDirectory()) visit(path);
     }
   };
+  if (options.root === true) {
+    const status = lstatSync(root, { bigint: true });
+    const words = [kindOf(status), (status.mode & 0o7777n).toString(8)];
+    if (options.owners === true) words.push(`${status.uid}:${status.gid}`);
+    if (options.times === true) words.push(String(status.mtimeNs));
+    if (options.xattrs === true) words.push(...xattrsOf(Buffer.from(root)));
+    out.set(".", words.join(" "));
+  }
   visit(Buffer.alloc(0));
   return out;
 }
