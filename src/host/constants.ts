@@ -91,10 +91,15 @@ export const RENAME = { NOREPLACE: 1, EXCHANGE: 2 } as const;
 export const PR = {
   SET_PDEATHSIG: 1,
   SET_DUMPABLE: 4,
+  SET_SECCOMP: 22,
   CAPBSET_READ: 23,
   CAPBSET_DROP: 24,
   SET_NO_NEW_PRIVS: 38,
 } as const;
+
+/** seccomp(2), keyctl(2). */
+export const SECCOMP_MODE_FILTER = 2;
+export const KEYCTL_JOIN_SESSION_KEYRING = 1;
 
 /** getrlimit(2). */
 export const RLIMIT_NOFILE = 7;

@@ -63,6 +63,10 @@ export interface Host {
   setResUid(uid: number): void;
   prctl(option: number, argument: number): number;
   setsid(): number;
+  /** A session keyring of this process's own, without a name (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING). */
+  joinSessionKeyring(): void;
+  /** From here on every system call of this thread, and of what it executes, passes `program` (struct sock_filter[], seccomp(2)). Needs CAP_SYS_ADMIN or no_new_privs. */
+  filterSystemCalls(program: Uint8Array): void;
   /** Brings a network interface of the current network namespace up (netdevice(7), SIOCSIFFLAGS). */
   interfaceUp(name: string): void;
 

@@ -9,7 +9,7 @@
 import { type Pointer, ptr, read } from "bun:ffi";
 import { endianness } from "node:os";
 import { internalError } from "../core/errors.ts";
-import { AT, O, S } from "./constants.ts";
+import { AT, KEYCTL_JOIN_SESSION_KEYRING, O, PR, S, SECCOMP_MODE_FILTER } from "./constants.ts";
 import { quotedPath, SystemCallError } from "./errno.ts";
 import type { FileStatus, Host, HostPath, ResourceLimit } from "./host.ts";
 import { libc, SYS } from "./libc.ts";
@@ -248,6 +248,25 @@ export const linux: Host = {
       "prctl",
       () => `option ${option}`,
       () => libc.prctl(option, argument, 0, 0, 0),
+    );
+  },
+  joinSessionKeyring() {
+    checked(
+      "join",
+      () => "a session keyring",
+      () => libc.syscall(SYS.keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0, 0),
+    );
+  },
+  filterSystemCalls(program) {
+    // struct sock_fprog: the number of 8-byte instructions, and where they are. The kernel copies them before it returns (seccomp(2)).
+    const description = new Uint8Array(16);
+    const view = new DataView(description.buffer);
+    view.setUint16(0, program.byteLength / 8, true);
+    view.setBigUint64(8, BigInt(pointerOf(program)), true);
+    checked(
+      "filter",
+      () => "system calls",
+      () => libc.prctl(PR.SET_SECCOMP, SECCOMP_MODE_FILTER, pointerOf(description), 0, 0),
     );
   },
   setsid() {

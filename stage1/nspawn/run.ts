@@ -24,6 +24,7 @@ import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.
 import { makeReadOnly, type OpenVolume } from "../common/volumes.ts";
 import { mountControllers } from "./cgroup-mounts.ts";
 import { feedInput, onTerminal } from "./input.ts";
+import { filterPod, hasPodFilter } from "./pod-filter.ts";
 import { type PodApps, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds } from "./resolver.ts";
 import { hasLimits, sliceName } from "./sandbox.ts";
@@ -58,7 +59,11 @@ export const run: RunEntrypoint = async (argv, io) => {
   });
   const hostname = run.hostname ?? `rkt-${uuid}`;
   writeUnits(files, manifest, apps, run, { hostname, network, input });
-  const target = supervisor(files, { run, uuid, manifest, env: definedVariables(io.env) });
+  const ownFilter = hasPodFilter(
+    apps.apps.map((app) => app.unit.app),
+    run.disableSeccomp,
+  );
+  const target = supervisor(files, { run, uuid, manifest, env: definedVariables(io.env), ownFilter });
 
   // From here to execve: synchronous calls only.
   const runIsTmpfs = isTmpfs(host, "/run");
@@ -68,6 +73,8 @@ export const run: RunEntrypoint = async (argv, io) => {
   if (!runIsTmpfs) ownNspawnDirectory(host);
   if (network !== undefined) joinNetns(host, network.netnsPath);
   mountControllers(host, files.stage1Rootfs, cgroup, layout);
+  // Last: from here on this process could not do much of the above any more.
+  if (ownFilter) filterPod(host);
   return handOver(host, caller, { ...target, keep: [lockFd] });
 };
 

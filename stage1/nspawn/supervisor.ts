@@ -13,6 +13,8 @@ export interface SupervisorInput {
   readonly uuid: string;
   readonly manifest: PodManifest;
   readonly env: Readonly<Record<string, string>>;
+  /** The pod's seccomp filter is ours (pod-filter.ts): systemd-nspawn must not build its own. */
+  readonly ownFilter: boolean;
 }
 
 /** sd_booted(3). */
@@ -62,11 +64,12 @@ function capabilities({ run, manifest }: SupervisorInput): string {
   return [...new Set([...DEFAULT_CAPABILITIES, ...wanted])].join(",");
 }
 
-function environment({ run, env }: SupervisorInput): Record<string, string> {
+function environment({ run, env, ownFilter }: SupervisorInput): Record<string, string> {
   return {
     ...env,
     ...(run.debug ? {} : { SYSTEMD_LOG_LEVEL: "err" }),
     SYSTEMD_NSPAWN_CONTAINER_SERVICE: "rkt",
+    ...(ownFilter ? { SYSTEMD_SECCOMP: "0" } : {}),
     ...(run.disablePaths ? { SYSTEMD_NSPAWN_API_VFS_WRITABLE: "yes" } : {}),
     ...(run.ipc === "parent" ? { SYSTEMD_NSPAWN_SHARE_NS_IPC: "true" } : {}),
   };

@@ -60,6 +60,27 @@ describe("isolation in an nspawn pod", () => {
     expect(stdout).not.toContain("OPENED");
   });
 
+  test("kernel interfaces are read-only or hidden, for root in the pod too", () => {
+    const files = [
+      ...["/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/vm/panic_on_oom", "/proc/irq/0/x"],
+      ...["/proc/bus/x", "/sys/class/x", "/sys/block/x", "/sys/kernel/uevent_helper", "/sys/devices/x", "/sys/fs/x"],
+    ];
+    const script = `for f in ${files.join(" ")}; do (echo x > $f) 2>/dev/null && echo WROTE $f; done; cat /proc/kcore; ls /sys/firmware /sys/module; echo done`;
+    const { stdout } = run([], [], script);
+    expect(stdout).toContain("done");
+    expect(stdout).not.toContain("WROTE");
+  });
+
+  test("the whole pod is filtered, its init too, unless the operator switched the filters off", () => {
+    const filters = (flags: string[]) =>
+      rkt
+        .ok([...flags, ...command([], [], "grep ^Seccomp: /proc/1/status /proc/self/status").slice(1)])
+        .match(/\d+(?=\r?\n)/g);
+    expect(filters(["--insecure-options=image"])).toEqual(["2", "2"]);
+    // systemd-nspawn's own filter stays: that option is about the apps.
+    expect(filters(["--insecure-options=image,seccomp"])).toEqual(["2", "2"]);
+  });
+
   for (const target of ["/usr", "/rkt", "/etc", '/with space:colon"quote']) {
     test(`a volume at ${target} is the app's alone: the pod's own files stay, and the status comes back`, () => {
       const result = run([volume()], [`--mount=volume=v,target=${target}`], `cat '${target}/file'; exit 7`);

@@ -1,0 +1,44 @@
+import { describe, expect, test } from "bun:test";
+import { podFilter } from "./pod-filter.ts";
+
+const [X86_64, I386, AARCH64] = [0xc000003e, 0x40000003, 0xc00000b7];
+const ALLOW = 0x7fff0000;
+const EPERM = 0x00050001;
+
+/** Runs the program as the kernel would, on the fields of struct seccomp_data that it reads. */
+function verdict(architecture: number, call: number): number {
+  const program = new DataView(podFilter().buffer);
+  let loaded = 0;
+  for (let at = 0; ; at += 1) {
+    const code = program.getUint16(at * 8, true);
+    const value = program.getUint32(at * 8 + 4, true);
+    if (code === 0x06) return value;
+    if (code === 0x20) {
+      loaded = value === 4 ? architecture : call;
+      continue;
+    }
+    const holds = code === 0x15 ? loaded === value : loaded >= value;
+    at += program.getUint8(at * 8 + (holds ? 2 : 3));
+  }
+}
+
+describe("podFilter", () => {
+  test("denies what reaches the kernel's keys, modules, clocks and other processes", () => {
+    for (const call of [163, 101, 248, 249, 250, 175, 313, 246, 320, 321, 323, 425, 426, 427, 443])
+      expect(verdict(X86_64, call)).toBe(EPERM);
+    for (const call of [51, 26, 286, 287, 288, 128, 350, 283, 357, 374, 425, 166, 113])
+      expect(verdict(I386, call)).toBe(EPERM);
+  });
+
+  test("lets everything pass that the pod's systemd needs, the numbers beside the denied ones too", () => {
+    for (const call of [0, 1, 59, 101 - 1, 102, 155, 165, 166, 169, 247, 272, 308, 428, 442, 444, 500])
+      expect(verdict(X86_64, call)).toBe(ALLOW);
+    for (const call of [0, 3, 11, 25 - 1, 27, 21, 217, 310, 346, 428, 442]) expect(verdict(I386, call)).toBe(ALLOW);
+  });
+
+  test("x32 and other architectures get nothing", () => {
+    expect(verdict(X86_64, 0x40000000)).toBe(EPERM);
+    expect(verdict(X86_64, 0x40000000 + 520)).toBe(EPERM);
+    expect(verdict(AARCH64, 0)).toBe(EPERM);
+  });
+});
