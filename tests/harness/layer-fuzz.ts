@@ -1,6 +1,7 @@
 /** Random layers over few names, so that they collide in every way; the same seed gives the same layers. */
 
 import { applyEntry, emptyModel, type Model, type ModelEntry } from "./layer-model.ts";
+import { randomNumbers } from "./random.ts";
 import { type Member, tar } from "./tar-builder.ts";
 
 export interface FuzzCase {
@@ -8,17 +9,6 @@ export interface FuzzCase {
   archives: Buffer[];
   entries: ModelEntry[][];
   model: Model;
-}
-
-/** Mulberry32. */
-function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 export function fuzzCase(seed: number, owner: { uid: number; gid: number }): FuzzCase {

@@ -20,6 +20,8 @@ export interface TestRkt {
   readonly dir: string;
   readonly dataDir: string;
   readonly configDir: string;
+  /** The options that make every command use these directories. */
+  readonly globals: readonly string[];
   /** Runs `rkt ARGS` to its end. A death by signal N gives status 128+N. */
   run(
     args: readonly string[],
@@ -97,6 +99,7 @@ export function testRkt(): TestRkt {
     dir,
     dataDir,
     configDir,
+    globals,
     run,
     ok: (args, options) => {
       const result = run(args, options);
