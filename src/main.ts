@@ -6,6 +6,8 @@
 const [first, name] = process.argv.slice(2);
 
 if (first === "worker" && name === "fetch") await (await import("./fetch/worker.ts")).runFetchWorker();
+else if (first === "worker" && name === "credentials")
+  await (await import("./config/credentials-worker.ts")).runCredentialsWorker();
 else if (first === "worker" && name === "verify") await (await import("./trust/worker.ts")).runVerifyWorker();
 else if (first === "worker" && name === "unpack") await (await import("./render/worker.ts")).runUnpackWorker();
 else {

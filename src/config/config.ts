@@ -17,11 +17,61 @@ export interface DockerCredentials {
   readonly password: string;
 }
 
+/** What proves to a registry who we are: at most one of these. */
+export interface RegistryCredentials {
+  readonly basic?: DockerCredentials | undefined;
+  /** A token that goes to the registry as it is ("registrytoken" of Docker's configuration). */
+  readonly bearer?: string | undefined;
+  /** A token that the registry's token server exchanges for short-lived ones (Docker: "identity token"). */
+  readonly refreshToken?: string | undefined;
+}
+
+/** How to speak to one registry. Paths are absolute. */
+export interface RegistryConnection {
+  /** Plain http is allowed when the registry does not speak https. */
+  readonly insecure: boolean;
+  /** PEM file with certificate authorities besides the host's. */
+  readonly caFile: string | undefined;
+  /** Both or neither; PEM files. */
+  readonly clientCertificate: string | undefined;
+  readonly clientKey: string | undefined;
+}
+
+/** Which references a mirror is asked for: a tag can be stale there, a digest cannot. */
+export type MirrorPull = "all" | "digest-only" | "tag-only";
+
+export interface RegistryMirror {
+  /** HOST[:PORT][/PATH] that stands in for the rule's prefix. */
+  readonly location: string;
+  readonly pull: MirrorPull;
+  /** What is not said here is as the rules for the mirror's own location say. */
+  readonly connection: Partial<RegistryConnection>;
+}
+
+/** What the configuration says of every image whose name begins with a prefix. */
+export interface RegistryRule {
+  /** HOST[:PORT][/PATH], as written. */
+  readonly prefix: string;
+  /** HOST[:PORT][/PATH] that stands in for the prefix; undefined: the prefix itself. */
+  readonly location: string | undefined;
+  /** In the order in which they are asked, before the registry itself. */
+  readonly mirrors: readonly RegistryMirror[];
+  readonly blocked: boolean;
+  /** Of the location, or of the registry itself. */
+  readonly connection: Partial<RegistryConnection>;
+  /** The file that says so. */
+  readonly file: string;
+}
+
 export interface Config {
   /** By domain, as it stands in a URL (`host` or `host:port`). */
   readonly auth: ReadonlyMap<string, Auth>;
-  /** By registry host. */
+  /** By registry host, or by HOST/PATH for the repositories below a path. What a later directory says stands last. */
   readonly dockerAuth: ReadonlyMap<string, DockerCredentials>;
+  /** By prefix. */
+  readonly registries: ReadonlyMap<string, RegistryRule>;
+  /** PEM files with certificate authorities for every connection, besides the host's. */
+  readonly caFiles: readonly string[];
   readonly paths: { readonly data: string | undefined; readonly stage1Images: string | undefined };
   /** Name and version are both there or both undefined. */
   readonly stage1: {
@@ -30,6 +80,10 @@ export interface Config {
     /** Absolute path, or URL (file, docker, http, https). */
     readonly location: string | undefined;
   };
+  /** Remarks for whoever uses the credentials: files that too many can read. */
+  readonly warnings: readonly string[];
+  /** Files and directories with credentials that the caller may not read: they were passed over. */
+  readonly hidden: readonly string[];
 }
 
 /** Where configuration lies; an Engine has these fields. */

@@ -1,7 +1,8 @@
-/** Which credentials go with a request. They are for the exact host they were written for, and for TLS only. */
+/** Which credentials of the configuration go with a request. */
 
 import { signAwsRequest } from "./aws-signature.ts";
 import type { Auth, Config, DockerCredentials } from "./config.ts";
+import { canonicalName, longestPrefix } from "./registries.ts";
 
 /**
  * The headers that authenticate a GET of `url` for App Container images; empty where none are configured for exactly this host (and port), and for
@@ -25,15 +26,11 @@ function headersOf(auth: Auth, url: URL): Readonly<Record<string, string>> {
   }
 }
 
-/** Docker Hub goes by several names: what users write, and the host that answers. */
-const DOCKER_HUB = ["registry-1.docker.io", "index.docker.io", "docker.io"];
-
-/** The credentials for a registry (`host` or `host:port`), or undefined. */
-export function dockerCredentials(config: Config, registry: string): DockerCredentials | undefined {
-  const names = DOCKER_HUB.includes(registry) ? [registry, ...DOCKER_HUB] : [registry];
-  for (const name of names) {
-    const credentials = config.dockerAuth.get(name);
-    if (credentials !== undefined) return credentials;
-  }
-  return undefined;
+/**
+ * The credentials of `auth.d` for a repository, or undefined: those of the longest entry that its name begins with ("quay.io/team" before "quay.io"), so that one
+ * registry may know several accounts. An entry counts for its host and port alone.
+ */
+export function dockerCredentials(config: Config, registry: string, repository = ""): DockerCredentials | undefined {
+  const name = canonicalName(repository === "" ? registry : `${registry}/${repository}`);
+  return longestPrefix(name, config.dockerAuth)?.value;
 }

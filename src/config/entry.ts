@@ -1,10 +1,15 @@
 /** One configuration file after its check: what it says, in one form. Several make a Config (merge.ts). */
 
-import type { Auth, DockerCredentials } from "./config.ts";
+import type { Auth, DockerCredentials, RegistryRule } from "./config.ts";
 
 export type ConfigEntry =
   | { readonly kind: "auth"; readonly domains: readonly string[]; readonly auth: Auth }
   | { readonly kind: "dockerAuth"; readonly registries: readonly string[]; readonly credentials: DockerCredentials }
+  | {
+      readonly kind: "registries";
+      readonly rules: readonly Omit<RegistryRule, "file">[];
+      readonly caFiles: readonly string[];
+    }
   | { readonly kind: "paths"; readonly data: string | undefined; readonly stage1Images: string | undefined }
   | {
       readonly kind: "stage1";

@@ -6,11 +6,13 @@ import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import type { Config, ConfigDirs } from "./config.ts";
 import type { ConfigKind, Problem } from "./entry.ts";
+import { checkFileModes } from "./file-modes.ts";
 import { mergeFiles, override, type ReadEntry } from "./merge.ts";
 import { readConfigFile } from "./read-file.ts";
 
 const KINDS_OF_SUBDIRECTORY: Readonly<Record<string, readonly ConfigKind[]>> = {
   "auth.d": ["auth", "dockerAuth"],
+  "registries.d": ["registries"],
   "paths.d": ["paths"],
   "stage1.d": ["stage1"],
 };
@@ -21,30 +23,53 @@ const LARGEST_FILE = 1024 * 1024;
  * The configuration of the system, overridden by that of this host, overridden by that of the user. Throws INVALID_CONFIG with every problem of every file.
  */
 export function loadConfig(dirs: ConfigDirs): Config {
-  const problems: Problem[] = [];
-  let config = mergeFiles([], problems);
+  const notes: Notes = { problems: [], warnings: [], hidden: [] };
+  let config = mergeFiles([], notes.problems);
   for (const dir of [dirs.systemConfigDir, dirs.localConfigDir, dirs.userConfigDir])
-    if (dir !== "") config = override(config, mergeFiles(readDirectory(dir, problems), problems));
-  if (problems.length > 0) throw invalidConfig(problems);
-  return config;
+    if (dir !== "") config = override(config, mergeFiles(readDirectory(dir, notes), notes.problems));
+  if (notes.problems.length > 0) throw invalidConfig(notes.problems);
+  return { ...config, warnings: notes.warnings, hidden: notes.hidden };
 }
 
-function readDirectory(dir: string, problems: Problem[]): ReadEntry[] {
-  if (!isDirectory(dir, problems)) return [];
+/** What comes up while files are read. */
+interface Notes {
+  readonly problems: Problem[];
+  readonly warnings: string[];
+  readonly hidden: string[];
+}
+
+function readDirectory(dir: string, notes: Notes): ReadEntry[] {
+  if (!isDirectory(dir, notes.problems)) return [];
   return Object.entries(KINDS_OF_SUBDIRECTORY).flatMap(([name, kinds]) =>
-    readSubdirectory(join(dir, name), kinds, problems),
+    readSubdirectory(join(dir, name), kinds, notes),
   );
 }
 
-function readSubdirectory(dir: string, kinds: readonly ConfigKind[], problems: Problem[]): ReadEntry[] {
-  if (!isDirectory(dir, problems)) return [];
+function readSubdirectory(dir: string, kinds: readonly ConfigKind[], notes: Notes): ReadEntry[] {
+  if (!isDirectory(dir, notes.problems)) return [];
   const read: ReadEntry[] = [];
-  for (const file of configFiles(dir)) {
-    const result = readConfigFile(file, readText(file), kinds);
-    problems.push(...result.problems);
+  for (const file of hiddenFrom(dir, kinds, notes, () => configFiles(dir)) ?? []) {
+    const content = hiddenFrom(file, kinds, notes, () => readText(file));
+    if (content === undefined) continue;
+    checkFileModes(dir, file, kinds, notes);
+    const result = readConfigFile(file, content, kinds);
+    notes.problems.push(...result.problems);
     if (result.entry !== undefined) read.push({ file, entry: result.entry });
   }
   return read;
+}
+
+/** Credentials are for root and rkt-admin: a member of group rkt fetches without them, and learns of it when a server wants some. */
+function hiddenFrom<T>(path: string, kinds: readonly ConfigKind[], notes: Notes, read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    const cause = error instanceof RktError ? error.cause : undefined;
+    const denied = cause instanceof Error && "code" in cause && cause.code === "EACCES";
+    if (!denied || !kinds.includes("auth")) throw error;
+    notes.hidden.push(path);
+    return undefined;
+  }
 }
 
 /** Regular files named *.json, in the order of their names; symbolic links and subdirectories do not count. */

@@ -1,7 +1,7 @@
 /** The rules between files: within one directory nothing may be said twice; a later directory overrides an earlier one. Pure. */
 
 import { quoted } from "../core/text.ts";
-import type { Auth, Config, DockerCredentials } from "./config.ts";
+import type { Auth, Config, DockerCredentials, RegistryRule } from "./config.ts";
 import type { ConfigEntry, Problem } from "./entry.ts";
 
 export interface ReadEntry {
@@ -13,6 +13,8 @@ export interface ReadEntry {
 export function mergeFiles(files: readonly ReadEntry[], problems: Problem[]): Config {
   const auth = new Map<string, Auth>();
   const dockerAuth = new Map<string, DockerCredentials>();
+  const registries = new Map<string, RegistryRule>();
+  const caFiles: string[] = [];
   const single = new Map<string, string>();
   for (const { file, entry } of files) {
     const put = <T>(map: Map<string, T>, key: string, value: T, field: string, twice: string): void => {
@@ -33,6 +35,13 @@ export function mergeFiles(files: readonly ReadEntry[], problems: Problem[]): Co
           put(dockerAuth, registry, entry.credentials, "registries", twice);
         }
         break;
+      case "registries":
+        caFiles.push(...entry.caFiles);
+        for (const rule of entry.rules) {
+          const twice = `settings for registry ${quoted(rule.prefix)} are already specified`;
+          put(registries, rule.prefix, { ...rule, file }, "registries", twice);
+        }
+        break;
       case "paths":
         putSingle("data", entry.data, "data directory is already specified");
         putSingle("stage1-images", entry.stage1Images, "stage1 images directory is already specified");
@@ -48,21 +57,27 @@ export function mergeFiles(files: readonly ReadEntry[], problems: Problem[]): Co
   return {
     auth,
     dockerAuth,
+    registries,
+    caFiles,
     paths: { data: single.get("paths.data"), stage1Images: single.get("paths.stage1-images") },
     stage1: {
       name: single.get("stage1.name"),
       version: single.get("stage1.version"),
       location: single.get("stage1.location"),
     },
+    warnings: [],
+    hidden: [],
   };
 }
 
-/** `later` laid over `earlier`: per domain, per registry, per field; name and version of stage1 go together. */
+/** `later` laid over `earlier`: per domain, per registry or prefix, per field; name and version of stage1 go together. */
 export function override(earlier: Config, later: Config): Config {
   const named = later.stage1.name === undefined ? earlier.stage1 : later.stage1;
   return {
-    auth: new Map([...earlier.auth, ...later.auth]),
-    dockerAuth: new Map([...earlier.dockerAuth, ...later.dockerAuth]),
+    auth: overlaid(earlier.auth, later.auth),
+    dockerAuth: overlaid(earlier.dockerAuth, later.dockerAuth),
+    registries: overlaid(earlier.registries, later.registries),
+    caFiles: [...new Set([...earlier.caFiles, ...later.caFiles])],
     paths: {
       data: later.paths.data ?? earlier.paths.data,
       stage1Images: later.paths.stage1Images ?? earlier.paths.stage1Images,
@@ -72,5 +87,12 @@ export function override(earlier: Config, later: Config): Config {
       version: named.version,
       location: later.stage1.location ?? earlier.stage1.location,
     },
+    warnings: [],
+    hidden: [],
   };
+}
+
+/** The entries of `later` stand last: one registry goes by several names, and of those the last counts. */
+function overlaid<T>(earlier: ReadonlyMap<string, T>, later: ReadonlyMap<string, T>): Map<string, T> {
+  return new Map([...[...earlier].filter(([key]) => !later.has(key)), ...later]);
 }

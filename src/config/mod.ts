@@ -4,6 +4,7 @@
  * directory.
  */
 
-export type { Auth, Config, ConfigDirs, DockerCredentials } from "./config.ts";
+export type { Auth, Config, ConfigDirs, DockerCredentials, RegistryConnection, RegistryCredentials } from "./config.ts";
 export { authHeaderFor, dockerCredentials } from "./credentials.ts";
 export { loadConfig } from "./load.ts";
+export { insecureHosts, pullEndpoints, pushEndpoint, type RegistryEndpoint } from "./registries.ts";

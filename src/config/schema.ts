@@ -7,8 +7,8 @@ import { isAbsolute } from "node:path";
 import { quoted } from "../core/text.ts";
 import type { Auth, DockerCredentials } from "./config.ts";
 import type { Complain, ConfigEntry, ConfigKind } from "./entry.ts";
-
-type Fields = Readonly<Record<string, unknown>>;
+import { type Fields, names, needed, orUndefined, record, text } from "./fields.ts";
+import { checkRegistries } from "./schema-registries.ts";
 
 /** Checks a file of `kind`. Undefined when something was complained about. */
 export function checkKind(kind: ConfigKind, fields: Fields, complain: Complain): ConfigEntry | undefined {
@@ -17,6 +17,8 @@ export function checkKind(kind: ConfigKind, fields: Fields, complain: Complain):
       return checkAuth(fields, complain);
     case "dockerAuth":
       return checkDockerAuth(fields, complain);
+    case "registries":
+      return checkRegistries(fields, complain);
     case "paths":
       return checkPaths(fields, complain);
     case "stage1":
@@ -115,36 +117,4 @@ function checkLocation(location: string, complain: Complain): void {
       "location",
       `default stage1 image location URL has invalid scheme ${quoted(scheme)}, allowed schemes are "${LOCATION_SCHEMES.join('", "')}"`,
     );
-}
-
-/** A list of strings with at least one element. */
-function names(fields: Fields, name: string, without: string, complain: Complain): readonly string[] | undefined {
-  const value = fields[name];
-  if (value === undefined || value === null || (Array.isArray(value) && value.length === 0)) complain(name, without);
-  else if (Array.isArray(value) && value.every((one) => typeof one === "string")) return value;
-  else complain(name, "expected a list of strings");
-  return undefined;
-}
-
-function needed(credentials: Fields, name: string, without: string, complain: Complain): string {
-  const value = text(credentials, name, complain, "credentials.");
-  const absent = credentials[name] === undefined || credentials[name] === null || credentials[name] === "";
-  if (absent) complain(`credentials.${name}`, without);
-  return value;
-}
-
-/** A string; "" when it is absent, null, or complained about. */
-function text(fields: Fields, name: string, complain: Complain, prefix = ""): string {
-  const value = fields[name] ?? "";
-  if (typeof value === "string") return value;
-  complain(`${prefix}${name}`, "expected a string");
-  return "";
-}
-
-function record(value: unknown): Fields | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
-}
-
-function orUndefined(value: string): string | undefined {
-  return value === "" ? undefined : value;
 }

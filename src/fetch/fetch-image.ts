@@ -1,9 +1,10 @@
 /** Step 1 from the caller's side: starts the fetch worker, hands it what it needs as descriptors, and believes nothing of its answer unseen. */
 
 import { closeSync, fstatSync, openSync } from "node:fs";
-import { authHeaderFor, type Config, dockerCredentials } from "../config/mod.ts";
+import { findCredentials } from "../config/find-credentials.ts";
+import { authHeaderFor, type Config, pullEndpoints, type RegistryEndpoint } from "../config/mod.ts";
 import type { DataDir } from "../core/data-dir.ts";
-import { RktError } from "../core/errors.ts";
+import { internalError, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import type { InsecureOptions } from "../core/insecure-options.ts";
 import type { Download, ImageReference } from "../core/spine.ts";
@@ -16,7 +17,7 @@ import { hostPlatform, type WantedPlatform } from "../spec/oci/mod.ts";
 import { checkAnswer } from "./check-answer.ts";
 import { formatImageReference } from "./image-reference.ts";
 import { decodeAnswer, type FetchRequest, LARGEST_SIGNATURE } from "./messages.ts";
-import { proxiesFromEnvironment } from "./proxy.ts";
+import { networkRequest } from "./network-request.ts";
 
 export interface FetchOptions {
   /** Must be initialised (src/store). */
@@ -29,14 +30,14 @@ export interface FetchOptions {
   readonly emit: Emit;
   /** Default: this machine's. */
   readonly platform?: WantedPlatform;
-  /** Default: this process's. Proxies and SSL_CERT_FILE are read. */
+  /** Default: this process's. Proxies, authorities (SSL_CERT_FILE, SSL_CERT_DIR) and the caller's credentials are looked up with it. */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 /**
  * Fetches an image into the store. The result says what was found, not whom to trust.
  * Throws NOT_FOUND, NETWORK, HTTP_STATUS, AUTHENTICATION, DIGEST_MISMATCH, INVALID_INPUT, MALICIOUS, UNSUPPORTED, NOT_TRUSTED (a URL without a signature),
- * SYSTEM_CALL (full disk), PERMISSION, HOST_PROGRAM (the worker died).
+ * INVALID_CONFIG (a file of certificates), PERMISSION (a blocked registry), SYSTEM_CALL (full disk), PERMISSION, HOST_PROGRAM (the worker died).
  */
 export async function fetchImage(reference: ImageReference, options: FetchOptions): Promise<Download> {
   assertFetchable(reference);
@@ -49,11 +50,7 @@ export async function fetchImage(reference: ImageReference, options: FetchOption
     descriptors.push(openStoreDirectory(options.dataDir.blobs), openStoreDirectory(options.dataDir.downloads));
     const source = openSource(reference);
     if (source !== undefined) descriptors.push(source);
-    const download = await runWorker(
-      requestFor(reference, options, signature !== undefined),
-      descriptors,
-      options.emit,
-    );
+    const download = await fetchFromAnywhere(reference, options, signature !== undefined, descriptors);
     checkAnswer(options.dataDir, reference, options.platform ?? hostPlatform(), download);
     return download.format === "aci" && signature !== undefined ? { ...download, signature } : download;
   } finally {
@@ -77,6 +74,37 @@ function assertFetchable(reference: ImageReference): void {
       },
     );
   }
+}
+
+/** The servers are asked one after the other, each by a worker of its own, which learns the credential for that one and no other. */
+async function fetchFromAnywhere(
+  reference: ImageReference,
+  options: FetchOptions,
+  haveSignature: boolean,
+  descriptors: readonly number[],
+): Promise<Download> {
+  for (const endpoint of endpointsOf(reference, options.config)) {
+    const request = await requestFor(reference, options, haveSignature, endpoint);
+    try {
+      return await runWorker(request, descriptors, options.emit);
+    } catch (error) {
+      if (endpoint?.isMirror !== true || !isMirrorsFault(error)) throw error;
+      const text = `mirror ${endpoint.registry} failed, asking the next server: ${error.message}`;
+      options.emit({ kind: "notice", source: "image", text });
+    }
+  }
+  throw internalError("no server to ask for an image");
+}
+
+function endpointsOf(reference: ImageReference, config: Config): readonly (RegistryEndpoint | undefined)[] {
+  if (reference.kind !== "docker") return [undefined];
+  return pullEndpoints(config, { ...reference, pinned: reference.digest !== undefined });
+}
+
+/** What another server may do better. A full disk or a missing right stays what it is; malicious content must not be tried around. */
+function isMirrorsFault(error: unknown): error is RktError {
+  const codes = ["NOT_FOUND", "NETWORK", "HTTP_STATUS", "AUTHENTICATION", "DIGEST_MISMATCH", "INVALID_INPUT"];
+  return error instanceof RktError && codes.includes(error.code);
 }
 
 async function runWorker(request: FetchRequest, descriptors: readonly number[], emit: Emit): Promise<Download> {
@@ -105,19 +133,22 @@ async function runWorker(request: FetchRequest, descriptors: readonly number[], 
   return download;
 }
 
-function requestFor(reference: ImageReference, options: FetchOptions, haveSignature: boolean): FetchRequest {
+async function requestFor(
+  reference: ImageReference,
+  options: FetchOptions,
+  haveSignature: boolean,
+  endpoint: RegistryEndpoint | undefined,
+): Promise<FetchRequest> {
   const env = options.env ?? process.env;
   const { config, insecure } = options;
-  const registry = reference.kind === "docker" ? dockerCredentials(config, reference.registry) : undefined;
+  const credentials = endpoint && (await findCredentials(config, endpoint, env, options.emit));
   return {
+    ...networkRequest(config, insecure, env, endpoint),
     reference,
     origin: formatImageReference(reference),
-    insecureTls: insecure.tls,
-    insecureHttp: insecure.http,
-    proxies: proxiesFromEnvironment(env),
-    certificateFile: env.SSL_CERT_FILE || undefined,
     platform: options.platform ?? hostPlatform(),
-    credentials: registry === undefined ? {} : { basic: registry },
+    place: endpoint && { registry: endpoint.registry, repository: endpoint.repository, credentials: credentials ?? {} },
+    isMirror: endpoint?.isMirror ?? false,
     headers: reference.kind === "aci-url" ? authHeaderFor(config, reference.url) : {},
     signature: haveSignature || insecure.image ? undefined : remoteSignature(reference, options),
   };

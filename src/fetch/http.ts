@@ -4,9 +4,10 @@
  * Bun's fetch does the wire; it is told to follow nothing, decode nothing and read no proxy variable, since each of these would act behind our rules.
  */
 
+import { type ProxySettings, proxyFor } from "../config/proxy.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted, redactUrl } from "../core/text.ts";
-import { type ProxySettings, proxyFor } from "./proxy.ts";
+import { waitTime } from "./rate-limit.ts";
 import { TransferError } from "./transfer-error.ts";
 
 export interface HttpSettings {
@@ -14,6 +15,10 @@ export interface HttpSettings {
   readonly insecureTls: boolean;
   /** `--insecure-options=http`. */
   readonly insecureHttp: boolean;
+  /** Hosts (host[:port]) that may be spoken to without TLS all the same. */
+  readonly plainHosts?: readonly string[];
+  /** A certificate of ours, for this one host (host[:port]); PEM. */
+  readonly client?: { readonly host: string; readonly certificate: string; readonly key: string } | undefined;
   readonly proxies: ProxySettings;
   /** PEM text of the host's certificate authorities; undefined: those of the runtime. */
   readonly certificates: string | undefined;
@@ -24,9 +29,15 @@ export interface HttpSettings {
 
 export interface HttpRequest {
   readonly url: URL;
+  /** Default: GET. */
+  readonly method?: "GET" | "HEAD" | "POST" | "PUT" | "PATCH";
+  /** Called once for each time that the request is sent. Its length stands in the header Content-Length. */
+  readonly body?: Uint8Array | (() => AsyncGenerator<Uint8Array>);
   readonly headers?: Readonly<Record<string, string>>;
   /** Headers that hold secrets: sent to the origin of `url` only, never to where it redirects. */
   readonly secretHeaders?: Readonly<Record<string, string>>;
+  /** A body that holds secrets: likewise. */
+  readonly secretBody?: Uint8Array;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -45,21 +56,29 @@ export interface HttpReply {
 
 const MOST_REDIRECTS = 10;
 
-/** Sends a GET, follows redirects, and returns whatever status comes. Throws TransferError (NETWORK) and RktError for what is not allowed. */
+/**
+ * Sends a request (GET unless it says otherwise), follows redirects, and returns whatever status comes. Throws TransferError (NETWORK) and RktError for what is
+ * not allowed.
+ */
 export async function httpGet(settings: HttpSettings, request: HttpRequest): Promise<HttpReply> {
   let url = request.url;
+  const reads = request.method === undefined || request.method === "GET" || request.method === "HEAD";
   for (let redirects = 0; ; redirects += 1) {
     assertAllowed(settings, url);
     // A redirect to another host must not carry the token along: whoever controls a redirect would collect it (CVE-2020-15157 and many others).
     const secrets = url.origin === request.url.origin ? request.secretHeaders : {};
-    const reply = await send(settings, url, { ...request.headers, ...secrets }, request.signal);
+    const reply = await send(settings, { ...request, url, headers: { ...request.headers, ...secrets } });
     const location = reply.headers.get("location");
-    if (![301, 302, 303, 307, 308].includes(reply.status) || location === null) return reply;
+    // What writes is only repeated elsewhere where the server says so expressly (RFC 9110, 15.4).
+    const followed = reads ? [301, 302, 303, 307, 308] : [307, 308];
+    if (!followed.includes(reply.status) || location === null) return reply;
+    const next = nextUrl(url, location);
+    if (request.secretBody !== undefined && next.origin !== url.origin) return reply;
     reply.discard();
     if (redirects >= MOST_REDIRECTS) {
       throw new RktError("NETWORK", `Cannot fetch ${quoted(redactUrl(request.url))}: too many redirects`);
     }
-    url = nextUrl(url, location);
+    url = next;
   }
 }
 
@@ -83,18 +102,12 @@ export async function readAll(reply: HttpReply, limit: number): Promise<Buffer> 
 /** The error for an answer whose status ends the request. */
 export function statusError(reply: HttpReply, what: string): TransferError {
   reply.discard();
-  return new TransferError("HTTP_STATUS", `Cannot fetch ${what}: the server answered with status ${reply.status}`, {
-    status: reply.status,
-    temporary: [408, 425, 429, 500, 502, 503, 504].includes(reply.status),
-    retryAfter: retryAfter(reply.headers.get("retry-after")),
-  });
-}
-
-/** RFC 9110 section 10.2.3: seconds or a date. */
-function retryAfter(value: string | null): number | undefined {
-  if (value === null) return undefined;
-  const milliseconds = /^\d{1,6}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return Number.isFinite(milliseconds) && milliseconds >= 0 ? milliseconds : undefined;
+  const { retryAfter, words } = waitTime(reply.status, reply.headers, Date.now());
+  return new TransferError(
+    "HTTP_STATUS",
+    `Cannot fetch ${what}: the server answered with status ${reply.status}${words === "" ? "" : ` (${words})`}`,
+    { status: reply.status, temporary: [408, 425, 429, 500, 502, 503, 504].includes(reply.status), retryAfter },
+  );
 }
 
 function assertAllowed(settings: HttpSettings, url: URL): void {
@@ -102,7 +115,7 @@ function assertAllowed(settings: HttpSettings, url: URL): void {
   if (url.protocol !== "http:") {
     throw new RktError("INVALID_INPUT", `Cannot fetch ${quoted(redactUrl(url))}: expected an https URL`);
   }
-  if (settings.insecureHttp) return;
+  if (settings.insecureHttp || settings.plainHosts?.includes(url.host) === true) return;
   throw new RktError("INVALID_INPUT", `Cannot fetch ${quoted(redactUrl(url))}: plain http is not allowed`, {
     hint: "use https, or --insecure-options=http",
   });
@@ -121,17 +134,16 @@ function nextUrl(from: URL, location: string): URL {
   return url;
 }
 
-async function send(
-  settings: HttpSettings,
-  url: URL,
-  headers: Readonly<Record<string, string>>,
-  outer: AbortSignal | undefined,
-): Promise<HttpReply> {
+async function send(settings: HttpSettings, request: HttpRequest): Promise<HttpReply> {
+  const { url, method = "GET", headers, signal: outer, body = request.secretBody } = request;
+  const client = settings.client?.host === url.host ? settings.client : undefined;
   const watch = watchdog(settings.idleTimeout, outer);
   const proxy = proxyFor(url, settings.proxies);
   let response: Response;
   try {
     response = await fetch(url, {
+      method,
+      ...(body === undefined ? {} : { body: bodyOf(body, watch) }),
       // identity: a digest covers the bytes as stored, so nothing on the way may encode them.
       headers: { "User-Agent": settings.userAgent, "Accept-Encoding": "identity", ...headers },
       redirect: "manual",
@@ -143,6 +155,7 @@ async function send(
       tls: {
         rejectUnauthorized: !settings.insecureTls,
         ...(settings.certificates === undefined ? {} : { ca: settings.certificates }),
+        ...(client === undefined ? {} : { cert: client.certificate, key: client.key }),
       },
     } as RequestInit);
   } catch (error) {
@@ -158,6 +171,24 @@ async function send(
     body: () => readBody(response, url, watch, outer),
     discard: () => void response.body?.cancel().catch(() => {}),
   };
+}
+
+/** Every piece that the server took counts as a sign of life. */
+function bodyOf(
+  body: NonNullable<HttpRequest["body"]>,
+  watch: Watchdog,
+): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
+  if (body instanceof Uint8Array) return body as Uint8Array<ArrayBuffer>;
+  const pieces = body();
+  return new ReadableStream({
+    async pull(controller) {
+      watch.start();
+      const { done, value } = await pieces.next();
+      if (done === true) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: async () => void (await pieces.return(undefined)),
+  });
 }
 
 function contentLength(headers: Headers): number | undefined {

@@ -13,6 +13,8 @@ export interface Job {
   readonly signal: AbortSignal | undefined;
   /** Scales the waits between attempts: 1, and less in tests. */
   readonly pace: number;
+  /** Fewer attempts than usual: where another server can be asked instead. */
+  readonly mostAttempts?: number;
 }
 
 /** The job with a signal of its own, for parts that run side by side. */
@@ -27,11 +29,15 @@ export function debug(job: Job, text: string): void {
 /** What {@link withRetries} does between attempts. */
 export function retryOptions(job: Job, attempts = 5) {
   return {
-    attempts,
+    attempts: Math.min(attempts, job.mostAttempts ?? attempts),
     pace: job.pace,
     signal: job.signal,
-    onRetry: (error: TransferError, wait: number) =>
-      debug(job, `${error.message}; trying again in ${(wait / 1000).toFixed(1)} s`),
+    onRetry: (error: TransferError, wait: number) => {
+      const text = `${error.message}; trying again in ${(wait / 1000).toFixed(1)} s`;
+      // A limit that somebody runs into is worth knowing, and why nothing moves meanwhile.
+      if (error.status === 429) job.emit({ kind: "notice", source: "image", text });
+      else debug(job, text);
+    },
   };
 }
 

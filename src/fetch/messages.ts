@@ -3,6 +3,8 @@
  * its answer is decoded like any file from outside.
  */
 
+import type { ProxySettings } from "../config/proxy.ts";
+import type { Certificates } from "../config/transport.ts";
 import { type Digest, parseDigest, parseImageId } from "../core/digest.ts";
 import { ERROR_CODES, type ErrorCode, RktError } from "../core/errors.ts";
 import type { RktEvent } from "../core/events.ts";
@@ -20,8 +22,8 @@ import {
 } from "../spec/document.ts";
 import type { JsonValue } from "../spec/json-value.ts";
 import type { WantedPlatform } from "../spec/oci/mod.ts";
-import type { ProxySettings } from "./proxy.ts";
-import type { RegistryCredentials } from "./registry-login.ts";
+import type { HttpSettings } from "./http.ts";
+import type { RegistryPlace } from "./registry.ts";
 
 /** Descriptors that the worker gets besides its pipes: the store's two directories, and the image's file or directory if it is a local one. */
 export const FD = { blobs: 3, downloads: 4, source: 5 } as const;
@@ -29,18 +31,27 @@ export const FD = { blobs: 3, downloads: 4, source: 5 } as const;
 /** A detached signature has a few hundred bytes for each signer. */
 export const LARGEST_SIGNATURE = 1024 * 1024;
 
-export interface FetchRequest {
+/** How a worker reaches servers: everything that it would otherwise look for in an environment or in files. */
+export interface NetworkRequest {
+  readonly insecureTls: boolean;
+  readonly insecureHttp: boolean;
+  /** Hosts that may be spoken to without TLS all the same. */
+  readonly plainHosts: readonly string[];
+  readonly proxies: ProxySettings;
+  readonly certificates: Certificates;
+  /** A certificate of ours for one host. */
+  readonly client: HttpSettings["client"];
+}
+
+export interface FetchRequest extends NetworkRequest {
   readonly reference: ImageReference;
   /** The reference as it may be shown and recorded. */
   readonly origin: string;
-  readonly insecureTls: boolean;
-  readonly insecureHttp: boolean;
-  readonly proxies: ProxySettings;
-  /** SSL_CERT_FILE of the caller. */
-  readonly certificateFile: string | undefined;
   readonly platform: WantedPlatform;
-  /** For a registry. */
-  readonly credentials: RegistryCredentials;
+  /** Where an image of a registry is taken from, and the one credential for that. */
+  readonly place: RegistryPlace | undefined;
+  /** Another server will be asked when this one fails. */
+  readonly isMirror: boolean;
   /** For an ACI's URL. */
   readonly headers: Readonly<Record<string, string>>;
   /** Where the worker gets the signature of an ACI; undefined: it need not. */

@@ -1,16 +1,19 @@
 /** Proves to a registry who we are: basic, or a bearer token from the server that it names (distribution, "Token Authentication Specification"). */
 
+import type { RegistryCredentials } from "../config/mod.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted, redactUrl } from "../core/text.ts";
 import { parseChallenges } from "./challenge.ts";
-import { httpGet, readAll, statusError } from "./http.ts";
+import { type HttpReply, httpGet, readAll, statusError } from "./http.ts";
 import { debug, type Job, retryOptions } from "./job.ts";
 import { withRetries } from "./transfer-error.ts";
 
-/** What the operator configured for the registry; for nothing else are they used. */
-export interface RegistryCredentials {
-  readonly basic?: { readonly user: string; readonly password: string } | undefined;
-  readonly bearer?: string | undefined;
+export interface LoginTarget {
+  /** host[:port]; the credentials are used for nothing else. */
+  readonly registry: string;
+  readonly credentials: RegistryCredentials;
+  /** What a token must allow: "repository:NAME:pull". */
+  readonly scopes: readonly string[];
 }
 
 export interface RegistryLogin {
@@ -23,16 +26,13 @@ export interface RegistryLogin {
 
 const LARGEST_TOKEN = 64 * 1024;
 
-export function registryLogin(
-  job: Job,
-  target: { registry: string; repository: string; credentials: RegistryCredentials },
-): RegistryLogin {
-  const { basic, bearer } = target.credentials;
+export function registryLogin(job: Job, target: LoginTarget): RegistryLogin {
+  const { basic, bearer, refreshToken } = target.credentials;
   let authorization = bearer === undefined ? undefined : `Bearer ${headerText(bearer)}`;
   /** Layers in parallel run into an expired token together: one of them renews it. */
   let renewing: Promise<string> | undefined;
   return {
-    hasCredentials: basic !== undefined || bearer !== undefined,
+    hasCredentials: basic !== undefined || bearer !== undefined || refreshToken !== undefined,
     headers: () => (authorization === undefined ? {} : { Authorization: authorization }),
     async answer(url, header, used) {
       if (used.Authorization !== authorization) return; // Renewed meanwhile.
@@ -45,12 +45,7 @@ export function registryLogin(
 }
 
 /** The Authorization header that satisfies the challenge. */
-async function authorize(
-  job: Job,
-  target: { registry: string; repository: string; credentials: RegistryCredentials },
-  url: URL,
-  header: string,
-): Promise<string> {
+async function authorize(job: Job, target: LoginTarget, url: URL, header: string): Promise<string> {
   const challenges = parseChallenges(header);
   const bearer = challenges.find((challenge) => challenge.scheme === "bearer");
   if (bearer !== undefined) return `Bearer ${await fetchToken(job, target, url, bearer.parameters)}`;
@@ -60,41 +55,80 @@ async function authorize(
   throw new RktError(
     "AUTHENTICATION",
     `Cannot log in to ${quoted(target.registry)}: it wants credentials (${offers || "it does not say which"}), and there are none that fit`,
-    { hint: "credentials for a registry stand in /etc/rkt/auth.d (rktKind dockerAuth)" },
+    { hint: CREDENTIALS_HINT },
   );
 }
 
+export const CREDENTIALS_HINT =
+  "credentials for a registry stand in /etc/rkt/auth.d (rktKind dockerAuth), or come from `docker login` (docs/registries.md)";
+
 async function fetchToken(
   job: Job,
-  target: { registry: string; repository: string; credentials: RegistryCredentials },
+  target: LoginTarget,
   registryUrl: URL,
   parameters: ReadonlyMap<string, string>,
 ): Promise<string> {
   const realm = realmUrl(target.registry, registryUrl, parameters.get("realm") ?? "");
   const service = parameters.get("service");
-  if (service !== undefined) realm.searchParams.set("service", service);
-  // Our own scope, whatever the challenge says: a registry must not send us for a token to somebody else's repository, or for more than reading.
-  realm.searchParams.set("scope", `repository:${target.repository}:pull`);
-  const { basic } = target.credentials;
+  const { basic, refreshToken } = target.credentials;
   debug(job, `asking ${redactUrl(realm)} for a token`);
   const body = await withRetries(retryOptions(job), async () => {
-    const reply = await httpGet(job.http, {
-      url: realm,
-      headers: { Accept: "application/json" },
-      secretHeaders: basic === undefined ? {} : { Authorization: basicHeader(basic) },
-      signal: job.signal,
-    });
-    if (reply.status === 401 || reply.status === 403) {
+    const reply =
+      refreshToken === undefined
+        ? await tokenByGet(job, target, realm, service)
+        : await tokenByRefresh(job, target, realm, service, refreshToken);
+    if ([400, 401, 403].includes(reply.status)) {
       reply.discard();
+      const none = basic === undefined && refreshToken === undefined;
       throw new RktError(
         "AUTHENTICATION",
-        `Cannot log in to ${quoted(target.registry)}: ${quoted(realm.host)} ${basic === undefined ? "gives no token without credentials" : "refused the credentials"}`,
+        `Cannot log in to ${quoted(target.registry)}: ${quoted(realm.host)} ${none ? "gives no token without credentials" : "refused the credentials"}`,
+        none ? { hint: CREDENTIALS_HINT } : {},
       );
     }
     if (reply.status !== 200) throw statusError(reply, `a token from ${quoted(realm.host)}`);
     return readAll(reply, LARGEST_TOKEN);
   });
   return tokenIn(body.toString("utf8"), realm);
+}
+
+/** The scopes are ours, whatever the challenge says: a registry must not send us for a token to somebody else's repository, or for more than we mean to do. */
+function tokenByGet(job: Job, target: LoginTarget, realm: URL, service: string | undefined): Promise<HttpReply> {
+  const url = new URL(realm);
+  if (service !== undefined) url.searchParams.set("service", service);
+  url.searchParams.delete("scope");
+  for (const scope of target.scopes) url.searchParams.append("scope", scope);
+  const { basic } = target.credentials;
+  return httpGet(job.http, {
+    url,
+    headers: { Accept: "application/json" },
+    secretHeaders: basic === undefined ? {} : { Authorization: basicHeader(basic) },
+    signal: job.signal,
+  });
+}
+
+/** An identity token in exchange for a short-lived one (distribution, "OAuth2 Token Authentication"): in the body, where no log has it. */
+function tokenByRefresh(
+  job: Job,
+  target: LoginTarget,
+  realm: URL,
+  service: string | undefined,
+  refreshToken: string,
+): Promise<HttpReply> {
+  const form = new URLSearchParams({
+    grant_type: "refresh_token",
+    service: service ?? "",
+    client_id: "rkt",
+    scope: target.scopes.join(" "),
+    refresh_token: refreshToken,
+  });
+  return httpGet(job.http, {
+    url: realm,
+    method: "POST",
+    headers: { Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" },
+    secretBody: Buffer.from(form.toString()),
+    signal: job.signal,
+  });
 }
 
 /** The server to ask for a token. It gets the password: never over a connection less safe than the one to the registry itself. */

@@ -8,12 +8,12 @@ import { type DockerReference, dockerSource } from "./docker-reference.ts";
 import { httpGet } from "./http.ts";
 import type { ImageSource } from "./image-source.ts";
 import { debug, type Job, retryOptions } from "./job.ts";
-import { contentFrom, LARGEST_DOCUMENT, openRegistry } from "./registry.ts";
-import type { RegistryCredentials } from "./registry-login.ts";
+import { contentFrom, LARGEST_DOCUMENT, openRegistry, type RegistryPlace } from "./registry.ts";
 import { withRetries } from "./transfer-error.ts";
 
-export function registrySource(job: Job, reference: DockerReference, credentials: RegistryCredentials): ImageSource {
-  const registry = openRegistry(job, reference, credentials);
+/** `place`: where the image is taken from, which may be a mirror. */
+export function registrySource(job: Job, reference: DockerReference, place: RegistryPlace): ImageSource {
+  const registry = openRegistry(job, place, reference.text);
   const origin = dockerSource(reference);
   return {
     origin,

@@ -1,20 +1,17 @@
-/** A v2 registry (OCI distribution-spec 1.1, "Pull"): finds it, proves who we are, reads manifests and blobs. Runs in the fetch worker only. */
+/** A v2 registry (OCI distribution-spec 1.1, "Pull"): reads manifests and blobs. Runs in the fetch worker only. */
 
+import type { RegistryCredentials } from "../config/mod.ts";
 import { type Digest, formatDigest, parseDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
-import { quoted, redactUrl } from "../core/text.ts";
+import { quoted } from "../core/text.ts";
 import { MANIFEST_MEDIA_TYPES } from "../spec/oci/mod.ts";
-import type { DockerReference } from "./docker-reference.ts";
-import { type HttpReply, httpGet, readAll, statusError } from "./http.ts";
-import { debug, type Job, retryOptions } from "./job.ts";
-import { type RegistryCredentials, registryLogin } from "./registry-login.ts";
+import { type HttpReply, readAll, statusError } from "./http.ts";
+import { type Job, retryOptions } from "./job.ts";
+import { type RegistryClient, registryClient } from "./registry-client.ts";
 import { TransferError, withRetries } from "./transfer-error.ts";
 
 /** distribution-spec, "Pushing manifests": registries need not take more. */
 export const LARGEST_DOCUMENT = 4 * 1024 * 1024;
-
-/** Milliseconds to find out whether a registry speaks https. */
-const PROBE_TIMEOUT = 10_000;
 
 export interface FetchedDocument {
   readonly bytes: Buffer;
@@ -31,54 +28,29 @@ export interface Registry {
   blob(digest: Digest, offset: number, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array>;
 }
 
-/** Connects to the registry of `reference`: https first, and plain http only where the operator allowed it. Throws TransferError. */
-export function openRegistry(job: Job, reference: DockerReference, credentials: RegistryCredentials): Registry {
-  const { registry, repository, text } = reference;
-  let base: URL | undefined;
-  const login = registryLogin(job, { registry, repository, credentials });
+/** What a registry is asked for, and with what. The image keeps the name that it was asked for by, wherever it comes from. */
+export interface RegistryPlace {
+  readonly registry: string;
+  readonly repository: string;
+  readonly credentials: RegistryCredentials;
+}
 
-  /** One GET with the authorization of the moment, repeated once after a challenge. */
-  const get = async (path: string, headers: Record<string, string>, signal: AbortSignal | undefined) => {
-    const root = base ?? (await locate());
-    base = root;
-    const url = new URL(path, root);
-    const attempt = () => httpGet(job.http, { url, headers, secretHeaders: login.headers(), signal });
-    const used = login.headers();
-    const reply = await attempt();
-    if (reply.status !== 401) return reply;
-    // A 401 from somewhere that we were redirected to asks for credentials that are not that server's business.
-    if (reply.url.origin !== url.origin) throw statusError(reply, quoted(redactUrl(url)));
-    reply.discard();
-    await login.answer(url, reply.headers.get("www-authenticate") ?? "", used);
-    const second = await attempt();
-    if (second.status === 401) {
-      second.discard();
-      throw refused(registry, text, login.hasCredentials);
-    }
-    return second;
-  };
-
-  const locate = async (): Promise<URL> => {
-    const secure = new URL(`https://${registry}/`);
-    if (!job.http.insecureHttp) return secure;
-    try {
-      // Something that is no TLS server may keep silent: that must not take as long as a broken download.
-      const http = { ...job.http, idleTimeout: Math.min(job.http.idleTimeout, PROBE_TIMEOUT) };
-      (await httpGet(http, { url: new URL("/v2/", secure), signal: job.signal })).discard();
-      return secure;
-    } catch (error) {
-      if (!(error instanceof TransferError)) throw error;
-      debug(job, `${error.message}; trying http`);
-      return new URL(`http://${registry}/`);
-    }
-  };
-
+/** The registry at `place`, for the image `text`. Nothing is sent before the first call. */
+export function openRegistry(job: Job, place: RegistryPlace, text: string): Registry {
+  const { registry, repository, credentials } = place;
+  const client = registryClient(job, {
+    registry,
+    credentials,
+    scopes: [`repository:${repository}:pull`],
+    purpose: `Cannot fetch ${quoted(text)}`,
+  });
   return {
     manifest: (inner, version) =>
       withRetries(retryOptions(inner, 3), async () => {
         const path = `/v2/${repository}/manifests/${version}`;
-        const reply = await get(path, { Accept: MANIFEST_MEDIA_TYPES.join(", ") }, inner.signal);
-        if (reply.status !== 200) throw manifestError(reply, reference, login.hasCredentials);
+        const headers = { Accept: MANIFEST_MEDIA_TYPES.join(", ") };
+        const reply = await client.request(path, { headers, signal: inner.signal });
+        if (reply.status !== 200) throw manifestError(reply, registry, text, client);
         const bytes = await readAll(reply, LARGEST_DOCUMENT);
         if (reply.length !== undefined && reply.length !== bytes.length) {
           throw new TransferError("NETWORK", `Cannot fetch ${quoted(text)}: the manifest broke off`, {
@@ -93,7 +65,9 @@ export function openRegistry(job: Job, reference: DockerReference, credentials: 
       }),
     blob: async function* (digest, offset, signal) {
       const path = `/v2/${repository}/blobs/${formatDigest(digest)}`;
-      yield* contentFrom(offset, `blob ${formatDigest(digest)}`, (headers) => get(path, headers, signal));
+      yield* contentFrom(offset, `blob ${formatDigest(digest)}`, (headers) =>
+        client.request(path, { headers, signal }),
+      );
     },
   };
 }
@@ -141,25 +115,9 @@ function claimedDigest(reply: HttpReply): Digest | undefined {
   }
 }
 
-function manifestError(reply: HttpReply, reference: DockerReference, hasCredentials: boolean): RktError {
-  if (reply.status === 404) {
-    reply.discard();
-    return new RktError(
-      "NOT_FOUND",
-      `Cannot fetch ${quoted(reference.text)}: ${quoted(reference.registry)} has no such image`,
-    );
-  }
-  if (reply.status === 403) {
-    reply.discard();
-    return refused(reference.registry, reference.text, hasCredentials);
-  }
-  return statusError(reply, quoted(reference.text));
-}
-
-function refused(registry: string, text: string, hasCredentials: boolean): RktError {
-  return new RktError(
-    "AUTHENTICATION",
-    `Cannot fetch ${quoted(text)}: ${quoted(registry)} ${hasCredentials ? "refused the credentials" : "wants credentials, or has no such image"}`,
-    { hint: "credentials for a registry stand in /etc/rkt/auth.d (rktKind dockerAuth)" },
-  );
+function manifestError(reply: HttpReply, registry: string, text: string, client: RegistryClient): RktError {
+  if (reply.status !== 404 && reply.status !== 403) return statusError(reply, quoted(text));
+  reply.discard();
+  if (reply.status === 403) return client.refused();
+  return new RktError("NOT_FOUND", `Cannot fetch ${quoted(text)}: ${quoted(registry)} has no such image`);
 }

@@ -52,6 +52,8 @@ export async function withRetries<T>(options: RetryOptions, attempt: (progress: 
     } catch (error) {
       failures += 1;
       if (!(error instanceof TransferError) || !error.temporary || failures >= options.attempts) throw error;
+      // Asking again before the server's time only makes a limit last longer; the error says when.
+      if ((error.retryAfter ?? 0) > LONGEST_WAIT) throw error;
       const wait = Math.min(error.retryAfter ?? FIRST_WAIT * 2 ** (failures - 1), LONGEST_WAIT) * options.pace;
       const jittered = wait * (0.75 + Math.random() / 2);
       options.onRetry(error, jittered);

@@ -1,10 +1,8 @@
 /** The fetch worker: `rkt worker fetch`, a process and user of its own. It eats what strangers wrote, and may write to the store's blobs and nothing else. */
 
-import { readFileSync } from "node:fs";
 import { internalError, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import type { Download } from "../core/spine.ts";
-import { RKT_VERSION } from "../core/version.ts";
 import { answer, answerEvent, answerFailure, requests } from "../host/worker-side.ts";
 import { fetchAciFile } from "./aci-archive.ts";
 import type { Cas } from "./cas.ts";
@@ -16,9 +14,8 @@ import type { ImageSource } from "./image-source.ts";
 import type { Job } from "./job.ts";
 import { layoutSource } from "./layout-source.ts";
 import { encodeDownload, FD, type FetchRequest } from "./messages.ts";
+import { httpSettings } from "./network.ts";
 import { registrySource } from "./registry-source.ts";
-
-const IDLE_TIMEOUT = 60_000;
 
 /** Serves one request on stdin, answers on stdout, and ends the process. */
 export async function runFetchWorker(): Promise<void> {
@@ -41,17 +38,11 @@ export async function runFetchWorker(): Promise<void> {
 export function jobFor(request: FetchRequest, cas: Cas, emit: Emit): Job {
   return {
     cas,
-    http: {
-      insecureTls: request.insecureTls,
-      insecureHttp: request.insecureHttp,
-      proxies: request.proxies,
-      certificates: hostCertificates(request.certificateFile),
-      userAgent: `rkt/${RKT_VERSION}`,
-      idleTimeout: IDLE_TIMEOUT,
-    },
+    http: httpSettings(request),
     emit,
     signal: undefined,
     pace: 1,
+    ...(request.isMirror ? { mostAttempts: 2 } : {}),
   };
 }
 
@@ -71,7 +62,8 @@ export async function performFetch(job: Job, request: FetchRequest, source: numb
       return { ...archive, signature: bytes, origin };
     }
     case "docker":
-      return fetchFrom(job, registrySource(job, reference, request.credentials), request);
+      if (request.place === undefined) throw internalError("the fetch worker was not told where a registry is");
+      return fetchFrom(job, registrySource(job, reference, request.place), request);
     case "oci-layout":
       return fetchFrom(job, layoutSource(reference, directoryFiles(source), request.platform), request);
     case "oci-archive":
@@ -98,24 +90,4 @@ async function fetchFrom(job: Job, source: ImageSource, request: FetchRequest): 
   } finally {
     source.close();
   }
-}
-
-/** Where distributions keep the authorities that the host's operator trusts: Debian, Fedora, SUSE, Alpine. */
-const CERTIFICATE_FILES = [
-  "/etc/ssl/certs/ca-certificates.crt",
-  "/etc/pki/tls/certs/ca-bundle.crt",
-  "/etc/ssl/ca-bundle.pem",
-  "/etc/ssl/cert.pem",
-];
-
-/** The runtime has authorities of its own, but the operator of the host decides (private ones are added, others taken out). */
-function hostCertificates(chosen: string | undefined): string | undefined {
-  for (const file of chosen === undefined ? CERTIFICATE_FILES : [chosen]) {
-    try {
-      return readFileSync(file, "utf8");
-    } catch {
-      // The next one, or the runtime's own.
-    }
-  }
-  return undefined;
 }

@@ -17,6 +17,15 @@ export function findAccount(name: string, passwdFile = "/etc/passwd"): Account |
   return undefined;
 }
 
+/** The account with this uid, and its home directory; undefined when there is none. */
+export function accountOfUid(uid: number, passwdFile = "/etc/passwd"): (Account & { home: string }) | undefined {
+  for (const [name, , number, gid, , home] of databaseLines(passwdFile)) {
+    if (name !== undefined && isDecimal(number) && Number(number) === uid && isDecimal(gid))
+      return { name, uid, gid: Number(gid), home: home ?? "" };
+  }
+  return undefined;
+}
+
 /** The gid of group `name` in a group(5) file, or undefined. */
 export function findGroup(name: string, groupFile = "/etc/group"): number | undefined {
   for (const fields of databaseLines(groupFile)) {

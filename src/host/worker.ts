@@ -13,7 +13,7 @@ import { RktError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
 import type { Account } from "./accounts.ts";
 
-export type WorkerName = "fetch" | "verify" | "unpack";
+export type WorkerName = "fetch" | "verify" | "unpack" | "credentials";
 
 export interface WorkerOptions {
   worker: WorkerName;

@@ -25,8 +25,12 @@ async function main(): Promise<void> {
       config: {
         auth: new Map(),
         dockerAuth: new Map(),
+        registries: new Map(),
+        caFiles: [],
         paths: { data: undefined, stage1Images: undefined },
         stage1: { name: undefined, version: undefined, location: undefined },
+        warnings: [],
+        hidden: [],
       },
       signature: signature === "none" ? undefined : signature,
       emit: (event) => {

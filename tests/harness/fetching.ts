@@ -3,18 +3,19 @@
 import { createHash } from "node:crypto";
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { RegistryCredentials } from "../../src/config/mod.ts";
+import { NO_PROXIES } from "../../src/config/proxy.ts";
 import type { RktEvent } from "../../src/core/events.ts";
 import type { BlobRef, Download } from "../../src/core/spine.ts";
 import { formatImageReference, parseImageReference } from "../../src/fetch/image-reference.ts";
 import type { FetchRequest } from "../../src/fetch/messages.ts";
-import { NO_PROXIES } from "../../src/fetch/proxy.ts";
 import { jobFor, performFetch } from "../../src/fetch/worker.ts";
 import { hostPlatform } from "../../src/spec/oci/mod.ts";
 
 export interface Fetching {
   readonly events: RktEvent[];
   /** Fetches `reference` ("docker://…", "oci:…") as the worker would. */
-  fetch(reference: string, request?: Partial<FetchRequest>): Promise<Download>;
+  fetch(reference: string, request?: Partial<FetchRequest> & { credentials?: RegistryCredentials }): Promise<Download>;
   /** Path of a blob in the store. */
   path(blob: BlobRef): string;
   /** True when the store holds the blob and its content has its digest. */
@@ -34,17 +35,20 @@ export function fetching(dir: string, options: { idleTimeout?: number } = {}): F
     join(cas.blobs, digest.algorithm, digest.hex.slice(0, 2), `${digest.algorithm}-${digest.hex}`);
   return {
     events,
-    async fetch(text, overrides = {}) {
+    async fetch(text, { credentials = {}, ...overrides } = {}) {
       const reference = parseImageReference(text, dir);
       const request: FetchRequest = {
         reference,
         origin: formatImageReference(reference),
         insecureTls: false,
         insecureHttp: true,
+        plainHosts: [],
         proxies: NO_PROXIES,
-        certificateFile: undefined,
+        certificates: { bundle: undefined, extra: "" },
+        client: undefined,
         platform: hostPlatform(),
-        credentials: {},
+        place: reference.kind === "docker" ? { ...reference, credentials } : undefined,
+        isMirror: false,
         headers: {},
         signature: undefined,
         ...overrides,
