@@ -3,13 +3,27 @@
 import { resolve } from "node:path";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
-import { type NameValue, parseAcIdentifier, parseMount, parsePort, parseVolume } from "../spec/appc/mod.ts";
+import {
+  cpuSharesIsolator,
+  ISOLATOR,
+  type Isolator,
+  type NameValue,
+  parseAcIdentifier,
+  parseMount,
+  parsePort,
+  parseVolume,
+  pidsIsolator,
+  rateIsolator,
+  resourceIsolator,
+  sysctlIsolator,
+} from "../spec/appc/mod.ts";
 import type { AppOptions } from "../stage0/app-options.ts";
 import { callerEnvironment, parseVariables, readVariableFile } from "../stage0/environment.ts";
 import type { PullPolicy } from "../stage0/obtain-image.ts";
-import type { PodOptions } from "../stage0/pod-manifest.ts";
+import { memoryIsolator, type PodOptions } from "../stage0/pod-manifest.ts";
 import type { DnsOptions } from "../stage0/resolver-files.ts";
 import type { FlagValues, ImageArgument } from "./command.ts";
+import { seccompFlag } from "./seccomp-flag.ts";
 
 export function readPodOptions(flags: FlagValues): PodOptions {
   const volumes = flags.list("volume").map(parseVolume);
@@ -27,7 +41,24 @@ export function readPodOptions(flags: FlagValues): PodOptions {
     annotations: namedValues(flags, "annotation"),
     userAnnotations: parseVariables(flags.list("user-annotation"), "user-annotation"),
     userLabels: parseVariables(flags.list("user-label"), "user-label"),
+    isolators: podIsolators(flags),
   };
+}
+
+function podIsolators(flags: FlagValues): Isolator[] {
+  const made: Isolator[] = [];
+  const put = (flag: string, make: (text: string) => Isolator) => {
+    if (flags.given(flag)) made.push(make(flags.string(flag)));
+  };
+  put("pod-memory", memoryIsolator);
+  put("pod-cpu", (text) => resourceIsolator(ISOLATOR.cpu, text));
+  put("pod-cpu-shares", (text) => cpuSharesIsolator(wholeNumber(text, "pod-cpu-shares", 2, 262144)));
+  put("pod-pids", pidsIsolator);
+  put("network-bandwidth", (text) => rateIsolator(ISOLATOR.networkBandwidth, text));
+  const settings = parseVariables(flags.list("sysctl"), "sysctl");
+  if (settings.length > 0)
+    made.push(sysctlIsolator(Object.fromEntries(settings.map(({ name, value }) => [name, value]))));
+  return made;
 }
 
 export function readAppOptions(image: ImageArgument): AppOptions {
@@ -40,14 +71,12 @@ export function readAppOptions(image: ImageArgument): AppOptions {
     args: image.args,
     user: text("user"),
     group: text("group"),
-    supplementaryGids: flags
-      .list("supplementary-gids")
-      .map((word) => wholeNumber(word, "supplementary-gids", 0, 4294967294)),
+    supplementaryGids: flags.list("supplementary-gids").map(supplementaryGroup),
     workingDirectory: workingDirectory(text("working-dir")),
     readOnlyRootFs: flags.given("readonly-rootfs") ? flags.bool("readonly-rootfs") : undefined,
     environment: parseVariables(flags.list("environment"), "environment"),
     mounts: flags.list("mount").map(parseMount),
-    annotations: namedValues(flags, "annotation"),
+    annotations: [...namedValues(flags, "annotation"), ...stdioAnnotations(flags)],
     userAnnotations: parseVariables(flags.list("user-annotation"), "user-annotation"),
     userLabels: parseVariables(flags.list("user-label"), "user-label"),
     memory: text("memory"),
@@ -56,9 +85,14 @@ export function readAppOptions(image: ImageArgument): AppOptions {
     oomScoreAdj: flags.given("oom-score-adj")
       ? wholeNumber(flags.string("oom-score-adj"), "oom-score-adj", -1000, 1000)
       : undefined,
-    capsRetain: list("caps-retain"),
-    capsRemove: list("caps-remove"),
-    seccomp: text("seccomp"),
+    capsRetain: list("caps-retain") ?? list("cap-retain"),
+    capsRemove: list("caps-remove") ?? list("cap-remove"),
+    seccomp: flags.given("seccomp") ? seccompFlag(flags.string("seccomp")) : undefined,
+    pids: text("pids"),
+    blockBandwidth: text("block-bandwidth"),
+    blockIops: text("block-iops"),
+    noNewPrivileges: flags.given("no-new-privileges") ? flags.bool("no-new-privileges") : undefined,
+    apparmorProfile: text("apparmor-profile"),
   };
 }
 
@@ -87,6 +121,28 @@ export function readDnsOptions(flags: FlagValues): DnsOptions {
     domain: flags.string("dns-domain"),
     hostsEntries: flags.list("hosts-entry"),
   };
+}
+
+/** A number; or a name or a path, which the image's own files must know when the pod starts. */
+function supplementaryGroup(word: string): number | string {
+  if (/^-?[0-9]/.test(word)) return wholeNumber(word, "supplementary-gids", 0, 4294967294);
+  if (/^\/|^[A-Za-z_][A-Za-z0-9_.-]*\$?$/.test(word)) return word;
+  throw new RktError(
+    "USAGE",
+    `Cannot use ${quoted(word)} for --supplementary-gids: expected numbers, names or absolute paths`,
+  );
+}
+
+/** rkt 1.x's flags become annotations of the app, which stage1 reads. */
+function stdioAnnotations(flags: FlagValues): NameValue[] {
+  return ["stdin", "stdout", "stderr"].flatMap((name) => {
+    if (!flags.given(name)) return [];
+    const mode = flags.string(name);
+    const modes = name === "stdin" ? ["null", "stream", "tty"] : ["log", "null", "stream", "tty"];
+    if (!modes.includes(mode))
+      throw new RktError("USAGE", `Cannot use ${quoted(mode)} for --${name}: expected ${modes.join(", ")}`);
+    return [{ name: `coreos.com/rkt/stage2/${name}`, value: mode }];
+  });
 }
 
 /** The image grammar takes a working directory as it is, but it must be absolute (appc: "workingDirectory must be an absolute path"). */

@@ -67,6 +67,8 @@ export interface Host {
   joinSessionKeyring(): void;
   /** From here on every system call of this thread, and of what it executes, passes `program` (struct sock_filter[], seccomp(2)). Needs CAP_SYS_ADMIN or no_new_privs. */
   filterSystemCalls(program: Uint8Array): void;
+  /** Every device access of processes in the cgroup, and below it, passes `program` as well (struct bpf_insn[], bpf(2), BPF_CGROUP_DEVICE). Stays for as long as the cgroup. */
+  attachDeviceFilter(cgroupFd: number, program: Uint8Array): void;
   /** Brings a network interface of the current network namespace up (netdevice(7), SIOCSIFFLAGS). */
   interfaceUp(name: string): void;
 

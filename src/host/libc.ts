@@ -59,6 +59,7 @@ export const SYS = {
   pivot_root: process.arch === "arm64" ? 41 : 155,
   socket: process.arch === "arm64" ? 198 : 41,
   ioctl: process.arch === "arm64" ? 29 : 16,
+  bpf: process.arch === "arm64" ? 280 : 321,
   keyctl: process.arch === "arm64" ? 219 : 250,
   lseek: process.arch === "arm64" ? 62 : 8,
   copy_file_range: process.arch === "arm64" ? 285 : 326,

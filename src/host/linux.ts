@@ -269,6 +269,38 @@ export const linux: Host = {
       () => libc.prctl(PR.SET_SECCOMP, SECCOMP_MODE_FILTER, pointerOf(description), 0, 0),
     );
   },
+  attachDeviceFilter(cgroupFd, program) {
+    // union bpf_attr of linux/bpf.h, zeroed where nothing is said. The kernel copies program, licence and attributes before it returns (bpf(2)).
+    const [BPF_PROG_LOAD, BPF_PROG_ATTACH, BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI] = [
+      5, 8, 15, 6, 2,
+    ];
+    const license = cString("Apache-2.0");
+    const load = Buffer.alloc(128);
+    load.writeUInt32LE(BPF_PROG_TYPE_CGROUP_DEVICE, 0);
+    load.writeUInt32LE(program.byteLength / 8, 4);
+    load.writeBigUInt64LE(BigInt(pointerOf(program)), 8);
+    load.writeBigUInt64LE(BigInt(pointerOf(license)), 16);
+    load.writeUInt32LE(BPF_CGROUP_DEVICE, 68);
+    const fd = checked(
+      "load",
+      () => "a device policy",
+      () => libc.syscall(SYS.bpf, BPF_PROG_LOAD, pointerOf(load), load.length, 0, 0, 0),
+    );
+    try {
+      const attach = Buffer.alloc(128);
+      attach.writeUInt32LE(cgroupFd, 0);
+      attach.writeUInt32LE(fd, 4);
+      attach.writeUInt32LE(BPF_CGROUP_DEVICE, 8);
+      attach.writeUInt32LE(BPF_F_ALLOW_MULTI, 12);
+      checked(
+        "attach",
+        () => "a device policy to a cgroup",
+        () => libc.syscall(SYS.bpf, BPF_PROG_ATTACH, pointerOf(attach), attach.length, 0, 0, 0),
+      );
+    } finally {
+      this.close(fd);
+    }
+  },
   setsid() {
     return checked(
       "start",

@@ -1,6 +1,6 @@
 /** What the command line says about one app, apart from how it was written: the input of the pod manifest. */
 
-import type { Mount, NameValue } from "../spec/appc/mod.ts";
+import type { Isolator, Mount, NameValue } from "../spec/appc/mod.ts";
 
 export interface AppOptions {
   /** `--name`; undefined: made from the image's name. */
@@ -11,7 +11,8 @@ export interface AppOptions {
   readonly args: readonly string[];
   readonly user: string | undefined;
   readonly group: string | undefined;
-  readonly supplementaryGids: readonly number[];
+  /** Numbers, or names and paths that the image knows. */
+  readonly supplementaryGids: readonly (number | string)[];
   readonly workingDirectory: string | undefined;
   readonly readOnlyRootFs: boolean | undefined;
   readonly environment: readonly NameValue[];
@@ -27,6 +28,13 @@ export interface AppOptions {
   readonly oomScoreAdj: number | undefined;
   readonly capsRetain: readonly string[] | undefined;
   readonly capsRemove: readonly string[] | undefined;
-  /** `mode=retain|remove,[errno=E,]call[,call…]`. */
-  readonly seccomp: string | undefined;
+  /** `--seccomp`: a filter or a profile. */
+  readonly seccomp: Isolator | undefined;
+  /** How many processes: "100", "1k". */
+  readonly pids: string | undefined;
+  /** Bytes and operations a second. */
+  readonly blockBandwidth: string | undefined;
+  readonly blockIops: string | undefined;
+  readonly noNewPrivileges: boolean | undefined;
+  readonly apparmorProfile: string | undefined;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { BLANK_APP, type ImageManifest, parseMount, parseVolume } from "../spec/appc/mod.ts";
 import type { AppOptions } from "./app-options.ts";
-import { buildPodManifest, type PodOptions, parseSeccomp } from "./pod-manifest.ts";
+import { buildPodManifest, type PodOptions } from "./pod-manifest.ts";
 
 const IMAGE: ImageManifest = {
   acVersion: "0.8.11",
@@ -34,6 +34,11 @@ const NO_OPTIONS: AppOptions = {
   capsRetain: undefined,
   capsRemove: undefined,
   seccomp: undefined,
+  pids: undefined,
+  blockBandwidth: undefined,
+  blockIops: undefined,
+  noNewPrivileges: undefined,
+  apparmorProfile: undefined,
 };
 
 const POD: PodOptions = {
@@ -44,6 +49,7 @@ const POD: PodOptions = {
   annotations: [],
   userAnnotations: [],
   userLabels: [],
+  isolators: [],
 };
 
 const build = (options: Partial<AppOptions>, pod: Partial<PodOptions> = {}, image = IMAGE) =>
@@ -95,10 +101,4 @@ describe("buildPodManifest", () => {
       "cannot use both --caps-retain and --caps-remove",
     );
   });
-});
-
-test("parseSeccomp() takes mode, errno and calls", () => {
-  expect(parseSeccomp("mode=remove,errno=EPERM,reboot")).toEqual({ mode: "remove", set: ["reboot"], errno: "EPERM" });
-  expect(() => parseSeccomp("reboot")).toThrow("expected mode=retain or mode=remove");
-  expect(() => parseSeccomp("mode=retain")).toThrow("names no system call");
 });

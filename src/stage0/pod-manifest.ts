@@ -16,6 +16,7 @@ import type {
   Volume,
 } from "../spec/appc/mod.ts";
 import {
+  apparmorIsolator,
   BLANK_APP,
   capabilitiesIsolator,
   cpuSharesIsolator,
@@ -24,11 +25,11 @@ import {
   memoryLimit,
   oomScoreAdjIsolator,
   parseAcName,
+  pidsIsolator,
+  rateIsolator,
   replaceIsolators,
   resourceIsolator,
-  type SeccompFilter,
   sanitizeAcName,
-  seccompIsolator,
 } from "../spec/appc/mod.ts";
 import type { AppOptions } from "./app-options.ts";
 import { mergeEnvironment, type PodEnvironment } from "./environment.ts";
@@ -50,6 +51,8 @@ export interface PodOptions {
   readonly annotations: readonly NameValue[];
   readonly userAnnotations: readonly NameValue[];
   readonly userLabels: readonly NameValue[];
+  /** Limits of the whole pod, and its kernel settings. */
+  readonly isolators: readonly Isolator[];
 }
 
 const MUTABLE_ANNOTATION = "coreos.com/rkt/stage1/mutable";
@@ -71,7 +74,7 @@ export function buildPodManifest(requested: readonly RequestedApp[], pod: PodOpt
     acVersion: RKT_VERSION,
     apps,
     volumes: pod.volumes,
-    isolators: [],
+    isolators: pod.isolators,
     annotations: [{ name: MUTABLE_ANNOTATION, value: "false" }, ...pod.annotations],
     ports: pod.ports,
     userAnnotations: pod.userAnnotations,
@@ -137,7 +140,7 @@ function mergeIsolators(image: readonly Isolator[], options: AppOptions): Isolat
   if (options.capsRetain !== undefined && options.capsRemove !== undefined) {
     throw new RktError("USAGE", "error: cannot use both --caps-retain and --caps-remove on the same image");
   }
-  const { memory, cpu, cpuShares, oomScoreAdj, capsRetain, capsRemove, seccomp } = options;
+  const { memory, cpu, cpuShares, oomScoreAdj, capsRetain, capsRemove, seccomp, pids } = options;
   let merged: Isolator[] = [...image];
   const put = (isolator: Isolator, ...names: string[]) => {
     merged = replaceIsolators(merged, [isolator.name, ...names], isolator);
@@ -148,40 +151,23 @@ function mergeIsolators(image: readonly Isolator[], options: AppOptions): Isolat
   if (oomScoreAdj !== undefined) put(oomScoreAdjIsolator(oomScoreAdj));
   if (capsRetain !== undefined) put(capabilitiesIsolator("retain", capsRetain), ISOLATOR.capsRemove);
   if (capsRemove !== undefined) put(capabilitiesIsolator("remove", capsRemove), ISOLATOR.capsRetain);
-  if (seccomp !== undefined)
-    put(seccompIsolator(parseSeccomp(seccomp)), ISOLATOR.seccompRetain, ISOLATOR.seccompRemove);
+  if (seccomp !== undefined) put(seccomp, ISOLATOR.seccompRetain, ISOLATOR.seccompRemove, ISOLATOR.seccompProfile);
+  if (pids !== undefined) put(pidsIsolator(pids));
+  if (options.blockBandwidth !== undefined) put(rateIsolator(ISOLATOR.blockBandwidth, options.blockBandwidth));
+  if (options.blockIops !== undefined) put(rateIsolator(ISOLATOR.blockIops, options.blockIops));
+  if (options.noNewPrivileges !== undefined) put({ name: ISOLATOR.noNewPrivileges, value: options.noNewPrivileges });
+  if (options.apparmorProfile !== undefined) put(apparmorIsolator(options.apparmorProfile));
   return merged;
 }
 
 /** Less than one page cannot hold a program; such a number is a unit forgotten. */
-function memoryIsolator(amount: string): Isolator {
+export function memoryIsolator(amount: string): Isolator {
   const isolator = resourceIsolator(ISOLATOR.memory, amount);
   const bytes = memoryLimit([isolator]) ?? 0;
   if (bytes < 4096) {
     throw new RktError("USAGE", `memory limit of ${bytes} bytes too low. Try a reasonable value, such as --memory=16M`);
   }
   return isolator;
-}
-
-/** `mode=retain|remove,[errno=ENAME,]call[,call…]`. Throws USAGE. */
-export function parseSeccomp(text: string): SeccompFilter {
-  let mode: string | undefined;
-  let errno = "";
-  const set: string[] = [];
-  for (const word of text.split(",")) {
-    if (word.startsWith("mode=")) mode = word.slice("mode=".length);
-    else if (word.startsWith("errno=")) errno = word.slice("errno=".length);
-    else if (word !== "") set.push(word);
-  }
-  if (mode !== "retain" && mode !== "remove") {
-    throw new RktError(
-      "USAGE",
-      `Cannot use ${quoted(text)} for --seccomp: expected mode=retain or mode=remove, then system calls`,
-    );
-  }
-  if (set.length === 0)
-    throw new RktError("USAGE", `Cannot use ${quoted(text)} for --seccomp: it names no system call`);
-  return { mode, set, errno };
 }
 
 /** Two mounts at one path: the app's own wins over the pod's. */

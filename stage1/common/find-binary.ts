@@ -1,25 +1,62 @@
-/** Where an app's program is: `exec[0]` as given when absolute, else searched in the app's PATH inside its root (rkt 1.x, FindBinPath). */
+/** Where an app's program is: `exec[0]` as given when absolute, else searched in the app's PATH inside its root (rkt 1.x, FindBinPath); and whether it can be executed. */
 
 import { join, normalize } from "node:path";
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
 import { type Host, S } from "../../src/host/mod.ts";
+import type { RuntimeApp } from "../../src/spec/appc/mod.ts";
+import { programObstacle } from "./check-program.ts";
 import { statInRoot } from "./in-root.ts";
 
-/** The absolute path inside the root. Throws NOT_FOUND when a relative name is in no directory of `path`. */
-export function findBinary(host: Host, root: number, program: string, path: string, workingDirectory: string): string {
-  if (program.startsWith("/")) return program;
-  const base = workingDirectory === "" ? "/" : workingDirectory;
-  const candidates = program.includes("/")
-    ? [normalize(join(base, program))]
-    : path
-        .split(":")
-        .map((directory) => normalize(join("/", directory.startsWith("/") ? "" : base, directory, program)));
-  for (const candidate of candidates) {
-    const status = statInRoot(host, root, candidate);
-    if (status !== undefined && (status.mode & S.IFMT) === S.IFREG && (status.mode & 0o111) !== 0) return candidate;
+/**
+ * The absolute path inside the root (a descriptor). What lies below a mount of the app cannot be looked at yet, and is taken as it is. Throws NOT_FOUND or
+ * INVALID_INPUT, naming what is missing: the program, its interpreter, the right machine.
+ */
+export function findProgram(
+  host: Host,
+  root: number,
+  app: RuntimeApp,
+  path: string,
+  mounts: readonly { readonly target: string }[],
+): string {
+  const mounted = (file: string) => mounts.some(({ target }) => file === target || file.startsWith(`${target}/`));
+  const program = app.app?.exec[0] ?? "";
+  const found = program.startsWith("/")
+    ? program
+    : search(host, root, candidates(program, path, app.app?.workingDirectory ?? ""), mounted);
+  if (found === undefined) {
+    throw new RktError("NOT_FOUND", `Unable to find ${quoted(program)} in ${quoted(path)}`, {
+      hint: "name the program by its absolute path with --exec",
+    });
   }
-  throw new RktError("NOT_FOUND", `Unable to find ${quoted(program)} in ${quoted(path)}`, {
-    hint: "name the program by its absolute path with --exec",
-  });
+  const obstacle = mounted(normalize(found)) ? undefined : programObstacle(host, root, found);
+  if (obstacle === undefined) return found;
+  throw new RktError(
+    obstacle.missing ? "NOT_FOUND" : "INVALID_INPUT",
+    `Cannot start app ${quoted(app.name)}: ${obstacle.text}`,
+    {
+      hint: obstacle.hint,
+    },
+  );
+}
+
+function candidates(program: string, path: string, workingDirectory: string): string[] {
+  const base = workingDirectory === "" ? "/" : workingDirectory;
+  if (program.includes("/")) return [normalize(join(base, program))];
+  return path
+    .split(":")
+    .map((directory) => normalize(join("/", directory.startsWith("/") ? "" : base, directory, program)));
+}
+
+function search(
+  host: Host,
+  root: number,
+  files: readonly string[],
+  mounted: (file: string) => boolean,
+): string | undefined {
+  for (const file of files) {
+    const status = statInRoot(host, root, file);
+    if (status !== undefined && (status.mode & S.IFMT) === S.IFREG && (status.mode & 0o111) !== 0) return file;
+  }
+  return files.find(mounted);
 }

@@ -25,7 +25,11 @@ export function resolveIdentity(
   const group = lines(readInRoot(host, root, "etc/group"));
   const user = resolveUser(host, root, app.user, passwd);
   const gid = resolveGroup(host, root, app.group, group, app.user, user);
-  return { uid: user.uid, gid, groups: app.supplementaryGids, name: user.name, home: user.home };
+  // No user's name stands in for a supplementary group.
+  const groups = app.supplementaryGids.map((one) =>
+    typeof one === "number" ? one : resolveGroup(host, root, one, group, undefined, user),
+  );
+  return { uid: user.uid, gid, groups: [...new Set(groups)], name: user.name, home: user.home };
 }
 
 interface User {
@@ -61,7 +65,14 @@ function resolveUser(host: Host, root: number, text: string, passwd: string[][])
   return fromEntry(known);
 }
 
-function resolveGroup(host: Host, root: number, text: string, group: string[][], userText: string, user: User): number {
+function resolveGroup(
+  host: Host,
+  root: number,
+  text: string,
+  group: string[][],
+  userText: string | undefined,
+  user: User,
+): number {
   if (isId(text)) return Number(text);
   if (text === "root") return 0;
   if (text.startsWith("/")) {

@@ -1,5 +1,6 @@
 /** Which volume goes where in an app: the manifest's mounts, and its mount points that a volume of the same name fills (appc spec/pods.md). Pure. */
 
+import { posix } from "node:path";
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
 import type { PodManifest, RuntimeApp, Volume } from "../../src/spec/appc/mod.ts";
@@ -22,10 +23,10 @@ export interface AppMounts {
 export function appMounts(manifest: PodManifest, app: RuntimeApp, recursiveByDefault: boolean): AppMounts {
   const points = app.app?.mountPoints ?? [];
   const mounts: AppMount[] = [];
-  const make = (volume: Volume, target: string, pointReadOnly: boolean) =>
+  const make = (volume: Volume, path: string, pointReadOnly: boolean) =>
     mounts.push({
       volume,
-      target,
+      target: cleanTarget(path, app.name),
       readOnly: volume.readOnly ?? pointReadOnly,
       recursive: volume.recursive ?? recursiveByDefault,
     });
@@ -37,16 +38,28 @@ export function appMounts(manifest: PodManifest, app: RuntimeApp, recursiveByDef
         `dangling mount point ${quoted(mount.path)}: volume ${quoted(mount.volume)} not found`,
       );
     }
-    make(volume, mount.path, points.find((point) => point.path === mount.path)?.readOnly ?? false);
+    const point = points.find((one) => cleanTarget(one.path, app.name) === cleanTarget(mount.path, app.name));
+    make(volume, mount.path, point?.readOnly ?? false);
   }
   const unfilled: { name: string; path: string }[] = [];
   for (const point of points) {
-    if (mounts.some((mount) => mount.target === point.path)) continue;
+    const path = cleanTarget(point.path, app.name);
+    if (mounts.some((mount) => mount.target === path)) continue;
     const volume = manifest.volumes.find((one) => one.name === point.name);
-    if (volume === undefined) unfilled.push({ name: point.name, path: point.path });
+    if (volume === undefined) unfilled.push({ name: point.name, path });
     else make(volume, point.path, point.readOnly);
   }
   // Parents before children, whatever the order they were written in.
   mounts.sort((a, b) => a.target.split("/").length - b.target.split("/").length);
   return { mounts, unfilled };
+}
+
+/** Absolute, without ".." and doubled slashes: a relative path counts from the root, and ".." stops there (rkt 1.x). */
+function cleanTarget(path: string, app: string): string {
+  const clean = posix.normalize(`/${path}`).replace(/(.)\/$/, "$1");
+  if (clean !== "/") return clean;
+  throw new RktError(
+    "INVALID_INPUT",
+    `Cannot mount a volume at "/" of app ${quoted(app)}: it would hide the whole image`,
+  );
 }

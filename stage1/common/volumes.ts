@@ -8,6 +8,8 @@ import { quoted } from "../../src/core/text.ts";
 import {
   AT,
   AT_FDCWD,
+  type FileStatus,
+  FSCONFIG,
   type Host,
   isDirectory,
   isErrno,
@@ -15,14 +17,29 @@ import {
   O,
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
+  S,
   statOf,
 } from "../../src/host/mod.ts";
-import type { Volume } from "../../src/spec/appc/mod.ts";
+import {
+  type EmptyVolume,
+  parseQuantity,
+  quantityUnits,
+  type TmpfsVolume,
+  type Volume,
+} from "../../src/spec/appc/mod.ts";
 
 /** A volume as a detached mount. `fd` is close-on-exec. */
 export interface OpenVolume {
   readonly fd: number;
   readonly isDirectory: boolean;
+  /** Where the source is a device node: which device a policy must let the app use. */
+  readonly device: Device | undefined;
+}
+
+export interface Device {
+  readonly type: "b" | "c";
+  readonly major: number;
+  readonly minor: number;
 }
 
 /**
@@ -30,10 +47,12 @@ export interface OpenVolume {
  * the host (a kubelet needs that), and nothing else does. Throws NOT_FOUND when the source does not exist.
  */
 export function openVolume(host: Host, podDir: string, volume: Volume, recursive: boolean): OpenVolume {
+  if (volume.kind === "tmpfs") return { fd: makeTmpfs(host, volume), isDirectory: true, device: undefined };
   const source = volume.kind === "host" ? volume.source : makeEmptyVolume(host, podDir, volume);
   try {
     const fd = host.openTree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT.RECURSIVE : 0));
-    return { fd, isDirectory: isDirectory(statOf(fd)) };
+    const status = statOf(fd);
+    return { fd, isDirectory: isDirectory(status), device: deviceOf(status) };
   } catch (cause) {
     if (!isErrno(cause, "ENOENT", "ENOTDIR")) throw cause;
     throw new RktError(
@@ -44,8 +63,32 @@ export function openVolume(host: Host, podDir: string, volume: Volume, recursive
   }
 }
 
+function deviceOf({ mode, rdev }: FileStatus): Device | undefined {
+  const type = mode & S.IFMT;
+  if (type !== S.IFBLK && type !== S.IFCHR) return undefined;
+  // As statOf packs it: the minor number in the low 20 bits.
+  return { type: type === S.IFBLK ? "b" : "c", major: Math.floor(rdev / 0x100000), minor: rdev % 0x100000 };
+}
+
+/** A detached tmpfs of the volume's size, mode and owner (tmpfs(5)). */
+function makeTmpfs(host: Host, volume: TmpfsVolume): number {
+  const context = host.fsOpen("tmpfs");
+  try {
+    const set = (key: string, value: string) => host.fsConfig(context, FSCONFIG.SET_STRING, key, value);
+    set("source", `rkt-${volume.name}`);
+    if (volume.size !== undefined) set("size", String(quantityUnits(parseQuantity(volume.size))));
+    set("mode", volume.mode);
+    set("uid", String(volume.uid));
+    set("gid", String(volume.gid));
+    host.fsConfig(context, FSCONFIG.CMD_CREATE, null, null);
+    return host.fsMount(context, MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV);
+  } finally {
+    host.close(context);
+  }
+}
+
 /** sharedVolumes/NAME in the pod's directory, with the owner and mode that the volume asks for. */
-function makeEmptyVolume(host: Host, podDir: string, volume: Extract<Volume, { kind: "empty" }>): string {
+function makeEmptyVolume(host: Host, podDir: string, volume: EmptyVolume): string {
   const shared = new PodFiles(podDir).sharedVolumes;
   mkdirSync(shared, { recursive: true, mode: 0o755 });
   const path = join(shared, volume.name);

@@ -8,21 +8,11 @@ import { join } from "node:path";
 import type { PodFiles } from "../../src/core/data-dir.ts";
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
-import {
-  AT_FDCWD,
-  CLONE,
-  callerState,
-  type Host,
-  handOver,
-  isErrno,
-  MOVE_MOUNT_F_EMPTY_PATH,
-  MOVE_MOUNT_T_EMPTY_PATH,
-  MS,
-  O,
-} from "../../src/host/mod.ts";
+import { AT_FDCWD, CLONE, callerState, type Host, handOver, isErrno, MS, O } from "../../src/host/mod.ts";
 import type { RuntimeApp } from "../../src/spec/appc/mod.ts";
 import { appEnvironment, DEFAULT_PATH } from "../common/app-environment.ts";
-import { findBinary } from "../common/find-binary.ts";
+import { attach } from "../common/attach.ts";
+import { findProgram } from "../common/find-binary.ts";
 import { resolveIdentity } from "../common/identity.ts";
 import { makeDirectoryInRoot, makeFileInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
 import type { RunEntrypoint } from "../common/io.ts";
@@ -53,8 +43,8 @@ export const run: RunEntrypoint = async (argv, io) => {
   const environment = appEnvironment(app.name, app.app.environment, identity);
   const workingDirectory = app.app.workingDirectory === "" ? "/" : app.app.workingDirectory;
   const [program = "", ...args] = app.app.exec;
-  const binary = findBinary(host, root, program, environment.get("PATH") ?? DEFAULT_PATH, workingDirectory);
   const { mounts, unfilled } = appMounts(manifest, app, false);
+  const binary = findProgram(host, root, app, environment.get("PATH") ?? DEFAULT_PATH, mounts);
   const [missing] = unfilled;
   if (missing !== undefined)
     throw new RktError("INVALID_INPUT", `missing volume for mountpoint ${quoted(missing.name)}`, {
@@ -109,7 +99,7 @@ function enterRoot(
   host.mount(rootfs, rootfs, null, MS.BIND | MS.REC, null);
   const root = openRoot(host, rootfs);
   for (const { name, fd } of system) {
-    attach(host, root, fd, `/${name}`, true);
+    attach(host, root, { fd, isDirectory: true, target: `/${name}`, what: `the host's "/${name}"` });
     // Unmounting below the pod must never unmount the host's own /dev/pts or /sys/fs/cgroup.
     host.mount(null, join(rootfs, name), null, MS.REC | MS.SLAVE, null);
   }
@@ -123,25 +113,14 @@ function enterRoot(
   );
   for (const { mount, open } of volumes) {
     if (mount.readOnly) makeReadOnly(host, open.fd);
-    attach(host, root, open.fd, mount.target, open.isDirectory);
+    const what = `volume ${quoted(mount.volume.name)}`;
+    attach(host, root, { fd: open.fd, isDirectory: open.isDirectory, target: mount.target, what });
   }
   resolverFiles(host, root, dns, files);
   if (app.readOnlyRootFs) host.mount(null, rootfs, null, MS.BIND | MS.REMOUNT | MS.RDONLY | MS.NODEV, null);
   host.close(root);
   host.chroot(rootfs);
   host.chdir("/");
-}
-
-function attach(host: Host, root: number, fd: number, target: string, isDirectory: boolean): void {
-  if (isDirectory) makeDirectory(host, root, target, 0o755);
-  else makeFileInRoot(host, root, target);
-  const place = openInRoot(host, root, target, O.PATH);
-  try {
-    host.moveMount(fd, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-  } finally {
-    host.close(place);
-    host.close(fd);
-  }
 }
 
 function makeDirectory(host: Host, root: number, path: string, mode: number): void {

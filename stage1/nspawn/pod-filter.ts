@@ -5,7 +5,8 @@
  */
 
 import { type Host, SystemCallError } from "../../src/host/mod.ts";
-import { type App, seccompFilter } from "../../src/spec/appc/mod.ts";
+import { type App, capabilitySets, seccompFilter, seccompProfile } from "../../src/spec/appc/mod.ts";
+import { CALLS_BY_CAPABILITY } from "./seccomp-sets.ts";
 
 /** Numbers on x86-64 and i386 (the kernel's syscall_64.tbl and syscall_32.tbl); null where the architecture has no such call. */
 const DENIED: Readonly<Record<string, readonly [x64: number | null, i386: number | null]>> = {
@@ -56,9 +57,18 @@ const DENIED: Readonly<Record<string, readonly [x64: number | null, i386: number
   vm86old: [null, 113],
 };
 
-/** Whether the pod gets this filter in place of systemd-nspawn's own: known numbers, and apps that all have the default filter. */
+/** Whether the pod gets this filter in place of systemd-nspawn's own: known numbers, and apps that all have the default filter, without what a capability adds. */
 export function hasPodFilter(apps: readonly App[], disabled: boolean): boolean {
-  return process.arch === "x64" && !disabled && apps.every((app) => seccompFilter(app.isolators) === undefined);
+  return process.arch === "x64" && !disabled && apps.every(hasDefaultFilter);
+}
+
+function hasDefaultFilter({ isolators }: App): boolean {
+  const added = (capabilitySets(isolators).retain ?? []).flatMap((name) => CALLS_BY_CAPABILITY.get(name) ?? []);
+  return (
+    seccompFilter(isolators) === undefined &&
+    seccompProfile(isolators) === undefined &&
+    !added.some((call) => Object.hasOwn(DENIED, call))
+  );
 }
 
 /** Installs the filter on this thread; the program executed next, and all that it starts, has it. */

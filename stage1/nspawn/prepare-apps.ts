@@ -3,24 +3,22 @@
 import type { PodFiles } from "../../src/core/data-dir.ts";
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
-import type { PodManifest, RuntimeApp } from "../../src/spec/appc/mod.ts";
+import { type Host, isDirectory, isErrno, O } from "../../src/host/mod.ts";
+import type { PodManifest, RuntimeApp, Volume } from "../../src/spec/appc/mod.ts";
 import { appEnvironment, DEFAULT_PATH } from "../common/app-environment.ts";
-import { findBinary } from "../common/find-binary.ts";
+import { findProgram } from "../common/find-binary.ts";
 import { resolveIdentity } from "../common/identity.ts";
-import { makeDirectoryInRoot, openRoot, statInRoot } from "../common/in-root.ts";
+import { makeDirectoryInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
 import type { Stage1Io } from "../common/io.ts";
 import { appMounts } from "../common/mounts.ts";
 import { type OpenVolume, openVolume } from "../common/volumes.ts";
+import type { AppMounts } from "./app-mounts.ts";
 import type { AppUnit } from "./units.ts";
 
-export interface PodApps {
-  readonly apps: readonly {
-    readonly unit: AppUnit;
-    readonly environment: ReadonlyMap<string, string>;
-    readonly hasHosts: boolean;
-  }[];
-  /** One per mount of an app: the detached clone, and its name under /rkt/volumes. */
-  readonly volumes: readonly { readonly name: string; readonly open: OpenVolume; readonly readOnly: boolean }[];
+export interface PodApp {
+  readonly unit: AppUnit;
+  readonly mounts: AppMounts;
+  readonly environment: ReadonlyMap<string, string>;
 }
 
 /** Directories that the app's file system must have (rkt 1.x, prepare-app). */
@@ -33,10 +31,10 @@ const DIRECTORIES: readonly [string, number][] = [
   ["/tmp", 0o1777],
 ];
 
-export function prepareApps(io: Stage1Io, files: PodFiles, manifest: PodManifest): PodApps {
-  const volumes: PodApps["volumes"][number][] = [];
-  const apps = manifest.apps.map((runtimeApp) => prepareApp(io, files, manifest, runtimeApp, volumes));
-  return { apps, volumes };
+/** Opens the volumes (detached, close-on-exec). Throws INVALID_INPUT or NOT_FOUND for what the images or the host lack. */
+export function prepareApps(io: Stage1Io, files: PodFiles, manifest: PodManifest): PodApp[] {
+  const memory = new Map<string, OpenVolume>();
+  return manifest.apps.map((runtimeApp) => prepareApp(io, files, manifest, runtimeApp, memory));
 }
 
 function prepareApp(
@@ -44,8 +42,8 @@ function prepareApp(
   files: PodFiles,
   manifest: PodManifest,
   runtimeApp: RuntimeApp,
-  volumes: PodApps["volumes"][number][],
-): PodApps["apps"][number] {
+  memory: Map<string, OpenVolume>,
+): PodApp {
   const { host, emit, podDir } = io;
   const { app, name } = runtimeApp;
   if (app === undefined || app.exec.length === 0) {
@@ -54,46 +52,63 @@ function prepareApp(
       `image ${quoted(runtimeApp.image.name ?? "")} has an empty "exec" (try --exec=BINARY)`,
     );
   }
+  const { mounts, unfilled } = appMounts(manifest, runtimeApp, true);
   const root = openRoot(host, files.appRootfs(name));
   try {
-    for (const [path, mode] of DIRECTORIES) {
-      const fd = makeDirectoryInRoot(host, root, path, mode);
-      host.close(fd);
-    }
+    for (const [path, mode] of DIRECTORIES) host.close(makeDirectoryInRoot(host, root, path, mode));
+    linkMtab(host, root);
     const identity = resolveIdentity(host, root, app);
     const environment = appEnvironment(name, app.environment, identity);
-    const binary = findBinary(
-      host,
-      root,
-      app.exec[0] ?? "",
-      environment.get("PATH") ?? DEFAULT_PATH,
-      app.workingDirectory,
-    );
-    const { mounts, unfilled } = appMounts(manifest, runtimeApp, true);
-    for (const point of unfilled) {
+    const binary = findProgram(host, root, runtimeApp, environment.get("PATH") ?? DEFAULT_PATH, mounts);
+    const writable = unfilled.filter((point) => makePoint(host, root, point.path)).map((point) => point.path);
+    for (const point of unfilled)
       emit({
         kind: "debug",
         source: "stage1",
-        text: `no volume for mount point ${quoted(point.name)} of app ${quoted(name)}: the image's own directory is used`,
+        text: `no volume for mount point ${quoted(point.name)} of app ${quoted(name)}: the image's own files are used`,
       });
-      host.close(makeDirectoryInRoot(host, root, point.path));
-    }
-    const binds = mounts.map((mount, index) => {
-      const place = `${name}-${index}`;
-      volumes.push({
-        name: place,
-        open: openVolume(host, podDir, mount.volume, mount.recursive),
-        readOnly: mount.readOnly,
-      });
-      return { source: `/rkt/volumes/${place}`, target: mount.target, readOnly: mount.readOnly };
-    });
-    const writable = [
-      ...binds.filter((bind) => !bind.readOnly).map((bind) => bind.target),
-      ...unfilled.map((point) => point.path),
-    ];
+    const open = (volume: Volume, recursive: boolean) => {
+      const before = memory.get(volume.name);
+      if (before !== undefined && volume.kind === "tmpfs") return before;
+      const opened = openVolume(host, podDir, volume, recursive);
+      if (volume.kind === "tmpfs") memory.set(volume.name, opened);
+      return opened;
+    };
+    const volumes = mounts.map((mount) => ({
+      name: mount.volume.name,
+      open: open(mount.volume, mount.recursive),
+      target: mount.target,
+      readOnly: mount.readOnly,
+      shared: mount.volume.kind === "tmpfs",
+    }));
     const hasHosts = statInRoot(host, root, "/etc/hosts") !== undefined;
-    return { unit: { runtimeApp, app, identity, binary, binds, writable }, environment, hasHosts };
+    const { readOnlyRootFs: readOnlyRoot } = runtimeApp;
+    return {
+      unit: { runtimeApp, app, identity, binary, volumes },
+      mounts: { name, readOnlyRoot, hasHosts, volumes, writable },
+      environment,
+    };
   } finally {
     host.close(root);
   }
+}
+
+/** Programs that list mounts read it (rkt 1.x, prepare-app). */
+function linkMtab(host: Host, root: number): void {
+  const etc = openInRoot(host, root, "/etc", O.PATH | O.DIRECTORY);
+  try {
+    host.symlinkat("../proc/self/mounts", etc, "mtab");
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+  } finally {
+    host.close(etc);
+  }
+}
+
+/** True when there is a directory now; an image may have a file there, which then stays what it is. */
+function makePoint(host: Host, root: number, path: string): boolean {
+  const status = statInRoot(host, root, path);
+  if (status !== undefined) return isDirectory(status);
+  host.close(makeDirectoryInRoot(host, root, path));
+  return true;
 }

@@ -1,6 +1,6 @@
 /** nspawn `run`: from a pod's directory to systemd-nspawn. The exported function is the list of what happens, in order. */
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PodFiles } from "../../src/core/data-dir.ts";
 import { RktError } from "../../src/core/errors.ts";
@@ -8,26 +8,27 @@ import { quoted } from "../../src/core/text.ts";
 import { type PodUuid, parseUuid } from "../../src/core/uuid.ts";
 import {
   type CgroupLayout,
-  cgroupDirectory,
   createPodCgroup,
   detectCgroups,
   joinPodCgroup,
   type PodCgroup,
   recordPodCgroup,
 } from "../../src/host/cgroup.ts";
-import { AT_FDCWD, CLONE, callerState, type Host, handOver, MOVE_MOUNT_F_EMPTY_PATH, MS } from "../../src/host/mod.ts";
-import { joinNetns, type NetworkResult, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
+import { CLONE, callerState, type Host, handOver, MS } from "../../src/host/mod.ts";
+import { joinNetns, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
 import type { PodManifest } from "../../src/spec/appc/mod.ts";
 import { appStatusFiles, type RunArguments } from "../../src/stage1-contract/mod.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
-import { makeReadOnly, type OpenVolume } from "../common/volumes.ts";
+import { mountApps } from "./app-mounts.ts";
 import { mountControllers } from "./cgroup-mounts.ts";
+import { closeDevices, makeDiskNodes } from "./devices.ts";
 import { feedInput, onTerminal } from "./input.ts";
+import { hasLimits, limitsDisks, sliceName } from "./limits.ts";
 import { filterPod, hasPodFilter } from "./pod-filter.ts";
-import { type PodApps, prepareApps } from "./prepare-apps.ts";
+import { limitPod } from "./pod-limits.ts";
+import { type PodApp, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds } from "./resolver.ts";
-import { hasLimits, sliceName } from "./sandbox.ts";
 import { hostRunsSystemd, supervisor } from "./supervisor.ts";
 import { environmentFile } from "./unit-text.ts";
 import { type AppInput, appUnits, defaultTarget } from "./units.ts";
@@ -47,6 +48,7 @@ export const run: RunEntrypoint = async (argv, io) => {
   const cgroup = joinCgroup(io, uuid, layout);
   writeFileSync(files.ppid, `${process.pid}\n`, { mode: 0o644 });
   const apps = prepareApps(io, files, manifest);
+  limitPod(io, manifest, cgroup, layout);
   const network = await setUpNetwork({
     uuid,
     podDir,
@@ -58,9 +60,16 @@ export const run: RunEntrypoint = async (argv, io) => {
     host,
   });
   const hostname = run.hostname ?? `rkt-${uuid}`;
-  writeUnits(files, manifest, apps, run, { hostname, network, input });
+  const resolver = resolverBinds(
+    files.stage1Rootfs,
+    run.dnsMode ?? { resolv: "default", hosts: "default" },
+    hostname,
+    network?.dns,
+  );
+  writeUnits(host, files, manifest, apps, run, { hostname, input });
+  if (!run.disablePaths) closeDevices(host, cgroup, layout, apps);
   const ownFilter = hasPodFilter(
-    apps.apps.map((app) => app.unit.app),
+    apps.map((app) => app.unit.app),
     run.disableSeccomp,
   );
   const target = supervisor(files, { run, uuid, manifest, env: definedVariables(io.env), ownFilter });
@@ -69,7 +78,13 @@ export const run: RunEntrypoint = async (argv, io) => {
   const runIsTmpfs = isTmpfs(host, "/run");
   host.unshare(CLONE.NEWNS);
   host.mount(null, "/", null, MS.REC | MS.SLAVE, null);
-  attachVolumes(host, files, apps);
+  mountApps(
+    host,
+    files,
+    apps.map((app) => app.mounts),
+    resolver,
+    input === "terminal",
+  );
   if (!runIsTmpfs) ownNspawnDirectory(host);
   if (network !== undefined) joinNetns(host, network.netnsPath);
   mountControllers(host, files.stage1Rootfs, cgroup, layout);
@@ -88,39 +103,29 @@ function joinCgroup(io: Stage1Io, uuid: PodUuid, layout: CgroupLayout): PodCgrou
       text: `cgroup controller ${quoted(name)} cannot be used: its isolators have no effect`,
     });
   joinPodCgroup(cgroup, process.pid, layout);
-  for (const hierarchy of layout.hierarchies) {
-    if (hierarchy.version !== 1 || !hierarchy.name.split(",").includes("devices")) continue;
-    const directory = cgroupDirectory(hierarchy, cgroup.paths.get(hierarchy.name) ?? `/${cgroup.subcgroup}`);
-    if (directory !== undefined) closeDevices(directory);
-  }
   return cgroup;
 }
 
-/** An app's root may make device nodes (CAP_MKNOD is in rkt's default set); this is what keeps it from opening the host's disks through them. */
-function closeDevices(directory: string): void {
-  writeFileSync(join(directory, "devices.deny"), "a");
-  for (const device of ["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:1", "5:2", "136:*", "10:200"]) {
-    writeFileSync(join(directory, "devices.allow"), `c ${device} rwm`);
-  }
-}
-
 function writeUnits(
+  host: Host,
   files: PodFiles,
   manifest: PodManifest,
-  apps: PodApps,
+  apps: readonly PodApp[],
   run: RunArguments,
-  { hostname, network, input }: { hostname: string; network: NetworkResult | undefined; input: AppInput },
+  { hostname, input }: { hostname: string; input: AppInput },
 ): void {
   const root = files.stage1Rootfs;
   const units = join(root, "etc/systemd/system");
-  for (const directory of [units, ...["env", "memory", "status", "volumes"].map((name) => join(root, "rkt", name))])
+  for (const directory of [units, ...["env", "memory", "status"].map((name) => join(root, "rkt", name))])
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   writeFileSync(join(root, "etc/hostname"), `${hostname}\n`, { mode: 0o644 });
   writeFileSync(join(root, "etc/machine-id"), `${run.uuid.replaceAll("-", "")}\n`, { mode: 0o444 });
   writeAccounts(root, apps);
-  const resolver = resolverBinds(root, run.dnsMode ?? { resolv: "default", hosts: "default" }, hostname, network?.dns);
   const options = {
     input,
+    console: input === "terminal",
+    kernel: readFileSync("/proc/sys/kernel/osrelease", "utf8").trim(),
+    disks: apps.some((app) => limitsDisks(app.unit.app)) ? makeDiskNodes(host, root) : [],
     journal:
       hostRunsSystemd() ||
       manifest.annotations.some(({ name, value }) => name === "coreos.com/rkt/stage1/journal" && value === "true"),
@@ -129,12 +134,10 @@ function writeUnits(
     disableSeccomp: run.disableSeccomp,
   };
   writeFileSync(join(units, "default.target"), defaultTarget(manifest.apps.map((app) => app.name)), { mode: 0o644 });
-  for (const app of apps.apps) {
+  for (const app of apps) {
     const name = app.unit.runtimeApp.name;
     writeFileSync(join(root, "rkt/env", name), environmentFile(app.environment), { mode: 0o600 });
-    const binds = [...app.unit.binds, ...resolver.filter((bind) => bind.always || !app.hasHosts)];
-    for (const [file, text] of appUnits({ ...app.unit, binds }, options))
-      writeFileSync(join(units, file), text, { mode: 0o644 });
+    for (const [file, text] of appUnits(app.unit, options)) writeFileSync(join(units, file), text, { mode: 0o644 });
     // Where app-ended finds out whether the limit was hit.
     if (hasLimits(app.unit.app))
       writeFileSync(join(root, "rkt/memory", name), `app.slice/${sliceName(name)}\n`, { mode: 0o644 });
@@ -145,8 +148,8 @@ function writeUnits(
 }
 
 /** systemd refuses a numeric User= that its own /etc/passwd lacks (status 217); the names here mean nothing to the apps, which see their images' files. */
-function writeAccounts(root: string, apps: PodApps): void {
-  const identities = apps.apps.map((app) => app.unit.identity);
+function writeAccounts(root: string, apps: readonly PodApp[]): void {
+  const identities = apps.map((app) => app.unit.identity);
   const users = new Map(identities.filter(({ uid }) => uid !== 0).map(({ uid, gid }) => [uid, gid]));
   const groups = new Set(identities.flatMap(({ gid, groups }) => [gid, ...groups]).filter((gid) => gid !== 0));
   const passwd = [
@@ -156,20 +159,6 @@ function writeAccounts(root: string, apps: PodApps): void {
   const group = ["root:x:0:", ...[...groups].map((gid) => `g${gid}:x:${gid}:`)];
   writeFileSync(join(root, "etc/passwd"), `${passwd.join("\n")}\n`, { mode: 0o644 });
   writeFileSync(join(root, "etc/group"), `${group.join("\n")}\n`, { mode: 0o644 });
-}
-
-function attachVolumes(host: Host, files: PodFiles, apps: PodApps): void {
-  for (const { name, open, readOnly } of apps.volumes) {
-    const place = join(files.stage1Rootfs, "rkt/volumes", name);
-    preparePlace(place, open);
-    if (readOnly) makeReadOnly(host, open.fd);
-    host.moveMount(open.fd, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH);
-  }
-}
-
-function preparePlace(place: string, open: OpenVolume): void {
-  if (open.isDirectory) mkdirSync(place, { recursive: true, mode: 0o755 });
-  else writeFileSync(place, "", { mode: 0o644 });
 }
 
 const TMPFS_MAGIC = 0x01021994;

@@ -5,34 +5,34 @@
 
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
-import {
-  type App,
-  capabilitySets,
-  cpuLimitMilli,
-  cpuShares,
-  type Isolator,
-  memoryLimit,
-  noNewPrivileges,
-  oomScoreAdj,
-  seccompFilter,
-} from "../../src/spec/appc/mod.ts";
-import { DEFAULT_CALLS, SECCOMP_SETS } from "./seccomp-sets.ts";
-import { pathWord, slicePart } from "./unit-text.ts";
+import { type App, apparmorProfile, capabilitySets, type Isolator, noNewPrivileges } from "../../src/spec/appc/mod.ts";
+import type { Device } from "../common/volumes.ts";
+import { hasLimits, sliceName } from "./limits.ts";
+import { filterLines } from "./seccomp.ts";
+import { lineText } from "./unit-text.ts";
 
 export interface Sandbox {
   readonly name: string;
   readonly app: App;
   readonly uid: number;
-  readonly readOnlyRoot: boolean;
-  readonly binds: readonly { readonly source: string; readonly target: string; readonly readOnly: boolean }[];
-  /** Paths that stay writable under a read-only root. */
-  readonly writable: readonly string[];
+  /** Mounted before (app-mounts.ts). */
+  readonly volumes: readonly SandboxVolume[];
+}
+
+export interface SandboxVolume {
+  readonly target: string;
+  readonly readOnly: boolean;
+  readonly open: { readonly device: Device | undefined };
 }
 
 export interface SandboxOptions {
   readonly disableCapabilities: boolean;
   readonly disablePaths: boolean;
   readonly disableSeccomp: boolean;
+  /** The pod's console is the app's terminal. */
+  readonly console: boolean;
+  /** The running kernel's release. */
+  readonly kernel: string;
 }
 
 /** The [Service] lines. Throws INVALID_INPUT for names that are no capability or system call. */
@@ -43,6 +43,7 @@ export function sandboxLines(sandbox: Sandbox, options: SandboxOptions): string[
     "MountFlags=shared",
     `EnvironmentFile=/rkt/env/${sandbox.name}`,
     ...fileSystems(sandbox, options),
+    ...devices(sandbox, options),
     ...rights(sandbox, options),
     // Without it systemd limits each app to 15 % of the host's processes, now that it may write the controller.
     "TasksMax=infinity",
@@ -61,19 +62,37 @@ const HIDDEN = [
   ...["/proc/sched_debug", "/proc/kcore", "/proc/kmem", "/proc/mem"],
 ];
 
-function fileSystems(sandbox: Sandbox, options: SandboxOptions): string[] {
-  // /sys without what is mounted below it: the pod's cgroups are writable for its systemd, and none of an app's business.
-  const lines = ["BindPaths=/proc:/proc:rbind /sys:/sys:norbind /dev:/dev:rbind"];
-  for (const { source, target, readOnly } of sandbox.binds) {
-    lines.push(`${readOnly ? "BindReadOnlyPaths" : "BindPaths"}=${pathWord(source)}:${pathWord(target)}:rbind`);
-  }
-  if (sandbox.readOnlyRoot) {
-    lines.push("ReadOnlyPaths=+/");
-    for (const target of ["/dev", "/proc", "/sys", ...sandbox.writable])
-      lines.push(`ReadWritePaths=${pathWord(`-+${target}`)}`);
-  }
-  if (!options.disablePaths) lines.push(`InaccessiblePaths=${HIDDEN.map((one) => `-+${one}`).join(" ")}`);
-  return lines;
+function fileSystems({ volumes }: Sandbox, options: SandboxOptions): string[] {
+  const covers = (path: string) => volumes.some(({ target }) => target === path || target.startsWith(`${path}/`));
+  const binds = [
+    ...(covers("/proc") ? [] : ["/proc:/proc:rbind"]),
+    // Without what is mounted below it: the pod's cgroups are writable for its systemd, and none of an app's business.
+    ...(covers("/sys") ? [] : ["/sys:/sys:norbind"]),
+    ...(options.console ? ["/dev/console:/dev/console:norbind"] : []),
+  ];
+  const hidden = options.disablePaths ? [] : HIDDEN.filter((path) => !covers(path)).map((path) => `-+${path}`);
+  return [
+    ...(binds.length === 0 ? [] : [`BindPaths=${binds.join(" ")}`]),
+    ...(hidden.length === 0 ? [] : [`InaccessiblePaths=${hidden.join(" ")}`]),
+  ];
+}
+
+// --- devices ---
+
+/**
+ * An app's root may make device nodes (CAP_MKNOD is in rkt's default set); the policy keeps it from opening the host's disks through them. By number: names
+ * would be looked up in the pod's own /dev.
+ */
+function devices(sandbox: Sandbox, options: SandboxOptions): string[] {
+  if (options.disablePaths) return [];
+  const allowed = sandbox.volumes.flatMap(({ readOnly, open: { device } }) =>
+    device === undefined
+      ? []
+      : [
+          `DeviceAllow=/dev/${device.type === "b" ? "block" : "char"}/${device.major}:${device.minor} ${readOnly ? "r" : "rw"}`,
+        ],
+  );
+  return ["DevicePolicy=closed", ...allowed, "DeviceAllow=/dev/char/10:200 rw"];
 }
 
 // --- rights ---
@@ -84,13 +103,18 @@ export const DEFAULT_CAPABILITIES = [
   ...["SETUID", "SETGID", "SETPCAP", "SETFCAP", "SYS_CHROOT"],
 ].map((name) => `CAP_${name}`);
 
-function rights({ app, uid }: Sandbox, options: SandboxOptions): string[] {
-  const lines: string[] = ["DevicePolicy=closed"];
-  if (!options.disableCapabilities) lines.push(`CapabilityBoundingSet=${boundingSet(app.isolators).join(" ")}`);
-  const filter = options.disableSeccomp ? [] : filterLines(app.isolators);
+function rights({ name, app, uid }: Sandbox, options: SandboxOptions): string[] {
+  const lines: string[] = [];
+  const capabilities = boundingSet(app.isolators);
+  if (!options.disableCapabilities) lines.push(`CapabilityBoundingSet=${capabilities.join(" ")}`);
+  const filter = options.disableSeccomp
+    ? []
+    : filterLines({ app: name, isolators: app.isolators, capabilities, kernel: options.kernel });
   lines.push(...filter);
   // A process without privileges may only be filtered when it can never gain any (seccomp(2)).
   if (noNewPrivileges(app.isolators) || (filter.length > 0 && uid !== 0)) lines.push("NoNewPrivileges=yes");
+  const profile = apparmorProfile(app.isolators);
+  if (profile !== undefined) lines.push(`AppArmorProfile=${lineText(profile)}`);
   return lines;
 }
 
@@ -108,56 +132,4 @@ function capability(name: string): string {
     "INVALID_INPUT",
     `Cannot use ${quoted(name)} as a capability: expected a name as in capabilities(7)`,
   );
-}
-
-/** Without an isolator: rkt's default set, and EPERM for the rest, not a signal: programs that try a newer call and fall back go on working. */
-function filterLines(isolators: readonly Isolator[]): string[] {
-  const filter = seccompFilter(isolators);
-  if (filter === undefined || (filter.mode === "remove" && filter.set.includes("@appc.io/empty"))) {
-    return [callLine("", DEFAULT_CALLS), `SystemCallErrorNumber=${filter?.errno || "EPERM"}`];
-  }
-  if (filter.mode === "retain" && filter.set.includes("@appc.io/all")) return [];
-  const line = callLine(filter.mode === "remove" ? "~" : "", filter.set.flatMap(callSet));
-  return filter.errno === "" ? [line] : [line, `SystemCallErrorNumber=${filter.errno}`];
-}
-
-function callLine(mode: "" | "~", calls: readonly string[]): string {
-  // An empty list would switch the filter off.
-  return `SystemCallFilter=${mode}${(calls.length === 0 ? ["@default"] : [...new Set(calls)]).join(" ")}`;
-}
-
-function callSet(word: string): readonly string[] {
-  if (/^[a-zA-Z0-9_]+$/.test(word)) return [word];
-  const set = SECCOMP_SETS.get(word);
-  if (set === undefined)
-    throw new RktError("INVALID_INPUT", `Cannot use ${quoted(word)} as a system call: there is no such set`);
-  return set;
-}
-
-// --- limits ---
-
-/** An app with limits has a slice, which carries them: what is entered into the app comes under the same ones. */
-export function sliceName(app: string): string {
-  return `app-${slicePart(app)}.slice`;
-}
-
-export function hasLimits(app: App): boolean {
-  return limitLines(app).length > 0;
-}
-
-/** The [Slice] lines. */
-export function limitLines({ isolators }: App): string[] {
-  const memory = memoryLimit(isolators);
-  const cpu = cpuLimitMilli(isolators);
-  const shares = cpuShares(isolators);
-  return [
-    ...(memory === undefined ? [] : [`MemoryMax=${memory}`]),
-    ...(cpu === undefined ? [] : [`CPUQuota=${cpu / 10}%`]),
-    ...(shares === undefined ? [] : [`CPUShares=${shares}`]),
-  ];
-}
-
-export function oomScoreLines({ isolators }: App): string[] {
-  const score = oomScoreAdj(isolators);
-  return score === undefined ? [] : [`OOMScoreAdjust=${score}`];
 }

@@ -52,6 +52,25 @@ export const DEFAULT_CALLS: readonly string[] = [FILES, WAITING, MEMORY, PROCESS
   .flatMap(words)
   .concat(process.arch === "arm64" ? words(ARM) : []);
 
+/** What a capability is for is allowed with it (as Docker's default profile does): kept without its calls, it would be of no use. */
+export const CALLS_BY_CAPABILITY: ReadonlyMap<string, readonly string[]> = new Map(
+  Object.entries({
+    CAP_BPF: "bpf",
+    CAP_DAC_READ_SEARCH: "open_by_handle_at",
+    CAP_PERFMON: "perf_event_open",
+    CAP_SYS_ADMIN: `bpf fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr move_mount open_tree perf_event_open quotactl
+      quotactl_fd setdomainname sethostname setns umount umount2 unshare`,
+    CAP_SYS_BOOT: "reboot",
+    CAP_SYS_MODULE: "delete_module finit_module init_module",
+    CAP_SYS_NICE: "get_mempolicy mbind migrate_pages move_pages set_mempolicy set_mempolicy_home_node",
+    CAP_SYS_PACCT: "acct",
+    CAP_SYS_PTRACE: "kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace",
+    CAP_SYS_RAWIO: "ioperm iopl",
+    CAP_SYS_TIME: "adjtimex clock_adjtime clock_adjtime64 clock_settime clock_settime64 settimeofday stime",
+    CAP_SYS_TTY_CONFIG: "vhangup",
+  }).map(([name, calls]) => [name, words(calls)]),
+);
+
 /** The wildcards of seccomp isolators; "@systemd/…" are sets of systemd itself (systemd.exec(5), SystemCallFilter=). */
 export const SECCOMP_SETS: ReadonlyMap<string, readonly string[]> = new Map([
   ["@appc.io/all", []],

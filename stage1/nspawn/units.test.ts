@@ -11,6 +11,9 @@ const OPTIONS: UnitOptions = {
   disableCapabilities: false,
   disablePaths: false,
   disableSeccomp: false,
+  console: false,
+  kernel: "6.1.0",
+  disks: ["/rkt/disks/vda"],
 };
 
 /** The unit files of an app called a-b. */
@@ -25,7 +28,7 @@ function units(app: Partial<typeof BLANK_APP>, uid = 0, options = OPTIONS): Map<
     annotations: [],
   } as unknown as RuntimeApp;
   const identity = { uid, gid: uid, groups: [], name: undefined, home: undefined };
-  return appUnits({ runtimeApp, app: whole, identity, binary: whole.exec[0] ?? "", binds: [], writable: [] }, options);
+  return appUnits({ runtimeApp, app: whole, identity, binary: whole.exec[0] ?? "", volumes: [] }, options);
 }
 
 const isolator = (name: string, value: unknown): Isolator => ({ name, value }) as Isolator;

@@ -3,18 +3,13 @@
  * is recorded (app-succeeded@, app-failed@), how the pod ends (halt.target, pod-exit.service). Man pages: systemd.unit(5), systemd.service(5).
  */
 
+import { RktError } from "../../src/core/errors.ts";
+import { quoted } from "../../src/core/text.ts";
 import type { App, RuntimeApp } from "../../src/spec/appc/mod.ts";
 import type { Identity } from "../common/identity.ts";
 import { INPUT_FIFO } from "./input.ts";
-import {
-  hasLimits,
-  limitLines,
-  oomScoreLines,
-  type Sandbox,
-  type SandboxOptions,
-  sandboxLines,
-  sliceName,
-} from "./sandbox.ts";
+import { hasLimits, limitLines, oomScoreLines, sliceName } from "./limits.ts";
+import { type Sandbox, type SandboxOptions, sandboxLines } from "./sandbox.ts";
 import { commandLine, lineText } from "./unit-text.ts";
 
 export interface AppUnit {
@@ -22,10 +17,7 @@ export interface AppUnit {
   readonly app: App;
   readonly identity: Identity;
   readonly binary: string;
-  /** Volumes and resolver files. */
-  readonly binds: Sandbox["binds"];
-  /** Paths that stay writable under a read-only root. */
-  readonly writable: readonly string[];
+  readonly volumes: Sandbox["volumes"];
 }
 
 /** "terminal": the console, for input and output. "fifo": input.ts fills it. */
@@ -35,6 +27,8 @@ export interface UnitOptions extends SandboxOptions {
   readonly input: AppInput;
   /** Apps write to the pod's journal, which copies to the console; else straight to the console. */
   readonly journal: boolean;
+  /** Device nodes, in the pod's own root, of the host's block devices. */
+  readonly disks: readonly string[];
 }
 
 /** The unit files of one app by name. Throws INVALID_INPUT for what cannot stand in a unit. */
@@ -45,7 +39,8 @@ export function appUnits(unit: AppUnit, options: UnitOptions): Map<string, strin
     [`enter-${name}@.service`, enterService(unit, options)],
   ]);
   if (hasLimits(unit.app)) {
-    files.set(sliceName(name), text(["[Unit]", "DefaultDependencies=no", "", "[Slice]", ...limitLines(unit.app)]));
+    const limits = limitLines(unit.app, options.disks);
+    files.set(sliceName(name), text(["[Unit]", "DefaultDependencies=no", "", "[Slice]", ...limits]));
   }
   return files;
 }
@@ -84,7 +79,7 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     `User=${identity.uid}`,
     `Group=${identity.gid}`,
     ...(identity.groups.length > 0 ? [`SupplementaryGroups=${identity.groups.join(" ")}`] : []),
-    ...stdio(options),
+    ...stdio(runtimeApp, options),
     ...oomScoreLines(app),
     ...sandboxLines(sandboxOf(unit), options),
   ]);
@@ -115,18 +110,35 @@ function sandboxOf(unit: AppUnit): Sandbox {
     name: unit.runtimeApp.name,
     app: unit.app,
     uid: unit.identity.uid,
-    readOnlyRoot: unit.runtimeApp.readOnlyRootFs,
-    binds: unit.binds,
-    writable: unit.writable,
+    volumes: unit.volumes,
   };
 }
 
-function stdio({ input, journal }: UnitOptions): string[] {
+/** The modes that rkt 1.x's flags --stdin, --stdout and --stderr leave in the manifest. Throws UNSUPPORTED for those that need `rkt attach`. */
+function stdio(app: RuntimeApp, { input, journal }: UnitOptions): string[] {
   if (input === "terminal")
     return ["StandardInput=tty", "StandardOutput=tty", "StandardError=tty", "TTYPath=/dev/console"];
-  const output = journal && input === "none" ? "journal+console" : "tty";
+  const mode = (stream: string, byDefault: string): string => {
+    const given = app.annotations.find(({ name }) => name === `coreos.com/rkt/stage2/${stream}`)?.value;
+    if (given === undefined || given === byDefault || given === "null") return given ?? byDefault;
+    throw new RktError(
+      "UNSUPPORTED",
+      `Cannot give app ${quoted(app.name)} the mode ${quoted(given)} for its ${stream}: expected ${[...new Set([byDefault, "null"])].join(" or ")}`,
+      { hint: "--interactive connects the terminal, or a pipe, to a pod of one app" },
+    );
+  };
+  const output = (stream: string) => {
+    if (mode(stream, "log") === "null") return "null";
+    return journal && input === "none" ? "journal+console" : "tty";
+  };
+  mode("stdin", "null");
   const source = input === "fifo" ? `file:${INPUT_FIFO}` : "null";
-  return [`StandardInput=${source}`, `StandardOutput=${output}`, `StandardError=${output}`, "TTYPath=/dev/console"];
+  return [
+    `StandardInput=${source}`,
+    `StandardOutput=${output("stdout")}`,
+    `StandardError=${output("stderr")}`,
+    "TTYPath=/dev/console",
+  ];
 }
 
 function text(lines: readonly string[]): string {

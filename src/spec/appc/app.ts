@@ -34,7 +34,7 @@ export function readApp(place: Place): App | undefined {
     eventHandlers: readEventHandlers(field(place, "eventHandlers")),
     user: text(field(place, "user")),
     group: text(field(place, "group")),
-    supplementaryGids: items(field(place, "supplementaryGIDs")).map((item) => optionalInteger(item, 0, MAX_ID) ?? 0),
+    supplementaryGids: items(field(place, "supplementaryGIDs")).map(readGroup),
     workingDirectory: text(field(place, "workingDirectory")),
     environment: readEnvironment(field(place, "environment")),
     mountPoints: readMountPoints(field(place, "mountPoints")),
@@ -49,6 +49,13 @@ export function readApp(place: Place): App | undefined {
     throw complaint(place, "workingDirectory must be an absolute path");
   }
   return app;
+}
+
+function readGroup(place: Place): number | string {
+  if (typeof place.value !== "string") return optionalInteger(place, 0, MAX_ID) ?? 0;
+  const group = text(place);
+  if (group === "") throw complaint(place, "a group must not be empty");
+  return group;
 }
 
 function readEventHandlers(place: Place): EventHandler[] {

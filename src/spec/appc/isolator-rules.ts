@@ -5,7 +5,8 @@ import { quoted } from "../../core/text.ts";
 import { complaint, entries, field, flag, isPresent, items, optionalInteger, type Place, text } from "../document.ts";
 import type { JsonValue } from "../json-value.ts";
 import { readIdentifier } from "./lists.ts";
-import { parseQuantity, type Quantity } from "./quantity.ts";
+import { parseQuantity, type Quantity, quantityUnits } from "./quantity.ts";
+import { readSeccompProfile } from "./seccomp-profile.ts";
 import type { Isolator } from "./types.ts";
 
 export const ISOLATOR = {
@@ -14,12 +15,15 @@ export const ISOLATOR = {
   blockBandwidth: "resource/block-bandwidth",
   blockIops: "resource/block-iops",
   networkBandwidth: "resource/network-bandwidth",
+  pids: "resource/pids",
   cpuShares: "os/linux/cpu-shares",
   oomScoreAdj: "os/linux/oom-score-adj",
   capsRetain: "os/linux/capabilities-retain-set",
   capsRemove: "os/linux/capabilities-remove-set",
   seccompRetain: "os/linux/seccomp-retain-set",
   seccompRemove: "os/linux/seccomp-remove-set",
+  seccompProfile: "os/linux/seccomp-profile",
+  apparmorProfile: "os/linux/apparmor-profile",
   noNewPrivileges: "os/linux/no-new-privileges",
   selinuxContext: "os/linux/selinux-context",
   sysctl: "os/unix/sysctl",
@@ -57,7 +61,7 @@ export function readAppIsolators(place: Place): Isolator[] {
   });
 }
 
-/** Isolators of a pod: unknown ones pass, since none is applied. */
+/** Isolators of a pod: unknown ones pass, and are named when the pod starts. */
 export function readPodIsolators(place: Place): Isolator[] {
   return items(place).map(readIsolator);
 }
@@ -72,7 +76,7 @@ function readIsolator(item: Place): Isolator {
 }
 
 function isSeccomp(name: string): boolean {
-  return name === ISOLATOR.seccompRetain || name === ISOLATOR.seccompRemove;
+  return name === ISOLATOR.seccompRetain || name === ISOLATOR.seccompRemove || name === ISOLATOR.seccompProfile;
 }
 
 function isDeeper(value: JsonValue | undefined, levels: number): boolean {
@@ -92,12 +96,15 @@ const KNOWN: Readonly<Record<string, Known>> = {
   [ISOLATOR.blockBandwidth]: { check: defaultLimit, several: true },
   [ISOLATOR.blockIops]: { check: defaultLimit, several: true },
   [ISOLATOR.networkBandwidth]: { check: defaultLimit, several: true },
+  [ISOLATOR.pids]: { check: processes, several: true },
   [ISOLATOR.cpuShares]: { check: shares, several: false },
   [ISOLATOR.oomScoreAdj]: { check: score, several: false },
   [ISOLATOR.capsRetain]: { check: textSet, several: true },
   [ISOLATOR.capsRemove]: { check: textSet, several: true },
   [ISOLATOR.seccompRetain]: { check: retainFilter, several: false },
   [ISOLATOR.seccompRemove]: { check: removeFilter, several: false },
+  [ISOLATOR.seccompProfile]: { check: readSeccompProfile, several: false },
+  [ISOLATOR.apparmorProfile]: { check: apparmorProfile, several: false },
   [ISOLATOR.noNewPrivileges]: { check: flag, several: true },
   [ISOLATOR.selinuxContext]: { check: selinuxContext, several: false },
   [ISOLATOR.sysctl]: { check: textMap, several: false },
@@ -113,12 +120,24 @@ export function resource(value: Place): Resource {
 }
 
 /** Host-wide defaults (block and network bandwidth): only a limit, and only as default. */
-function defaultLimit(value: Place): void {
+export function defaultLimit(value: Place): Quantity | undefined {
   if (!flag(field(value, "default"))) throw complaint(value, "default must be true");
   if (isPresent(field(value, "request"))) {
     throw complaint(value, "request not supported by this resource, must be empty");
   }
-  quantity(field(value, "limit"));
+  return quantity(field(value, "limit"));
+}
+
+/** How many processes and threads; at least one. Beyond the specification, in the form of its resources. */
+export function processes(value: Place): number {
+  return positiveUnits(field(value, "limit"));
+}
+
+/** A quantity of at least one, in whole units. */
+export function positiveUnits(place: Place): number {
+  const amount = quantity(place);
+  if (amount === undefined || amount.nano < 1_000_000_000n) throw complaint(place, "must be at least 1");
+  return quantityUnits(amount);
 }
 
 /** A quantity as text or bare number, not below zero. */
@@ -186,6 +205,14 @@ function selinuxContext(value: Place): void {
   }
 }
 
-function textMap(value: Place): void {
-  for (const [, item] of entries(value)) text(item);
+/** The name becomes part of a unit file and of /proc/self/attr/exec. */
+export function apparmorProfile(value: Place): string {
+  const name = text(field(value, "name"));
+  if (!/^[\x21-\x7e]{1,255}$/.test(name))
+    throw complaint(value, "name must be the name of a profile, without white space");
+  return name;
+}
+
+export function textMap(value: Place): [string, string][] {
+  return entries(value).map(([name, item]) => [name, text(item)]);
 }

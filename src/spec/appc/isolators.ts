@@ -4,21 +4,28 @@
  */
 
 import { flag, type Place } from "../document.ts";
+import type { JsonValue } from "../json-value.ts";
 import {
+  defaultLimit,
   ISOLATOR,
   knownIsolator,
+  processes,
+  apparmorProfile as readApparmorProfile,
   removeFilter,
   resource,
   retainFilter,
   type SeccompFilter,
   score,
   shares,
+  textMap,
   textSet,
 } from "./isolator-rules.ts";
 import { parseQuantity, quantityMilli, quantityUnits } from "./quantity.ts";
+import { readSeccompProfile, type SeccompProfile } from "./seccomp-profile.ts";
 import type { Isolator } from "./types.ts";
 
 export { ISOLATOR, type Resource, type SeccompFilter } from "./isolator-rules.ts";
+export type { SeccompAction, SeccompProfile, SeccompRule } from "./seccomp-profile.ts";
 
 /** Names of the capabilities, as written ("CAP_NET_ADMIN"); undefined when the isolator is absent. */
 export interface CapabilitySets {
@@ -64,6 +71,34 @@ export function seccompFilter(isolators: readonly Isolator[]): SeccompFilter | u
   return read(isolators, ISOLATOR.seccompRetain, retainFilter) ?? read(isolators, ISOLATOR.seccompRemove, removeFilter);
 }
 
+/** A profile in Docker's form, in place of a filter. */
+export function seccompProfile(isolators: readonly Isolator[]): SeccompProfile | undefined {
+  return read(isolators, ISOLATOR.seccompProfile, readSeccompProfile);
+}
+
+export function apparmorProfile(isolators: readonly Isolator[]): string | undefined {
+  return read(isolators, ISOLATOR.apparmorProfile, readApparmorProfile);
+}
+
+/** How many processes and threads there may be. */
+export function pidsLimit(isolators: readonly Isolator[]): number | undefined {
+  return read(isolators, ISOLATOR.pids, processes);
+}
+
+/** Bytes (or operations) a second, for reading and for writing, on every block device; bytes a second on the network. */
+export function rateLimit(
+  isolators: readonly Isolator[],
+  name: typeof ISOLATOR.blockBandwidth | typeof ISOLATOR.blockIops | typeof ISOLATOR.networkBandwidth,
+): number | undefined {
+  const limit = read(isolators, name, defaultLimit);
+  return limit === undefined ? undefined : quantityUnits(limit);
+}
+
+/** Kernel settings by name ("net.ipv4.ip_forward"), sorted. */
+export function sysctls(isolators: readonly Isolator[]): readonly (readonly [string, string])[] {
+  return read(isolators, ISOLATOR.sysctl, textMap) ?? [];
+}
+
 /** The last isolator called `name`, read; undefined when there is none. Throws INVALID_INPUT. */
 function read<T>(isolators: readonly Isolator[], name: string, reader: (value: Place) => T): T | undefined {
   const isolator = isolators.findLast((one) => one.name === name);
@@ -97,6 +132,36 @@ export function capabilitiesIsolator(mode: "retain" | "remove", set: readonly st
 /** A seccomp filter. Throws INVALID_INPUT when the set is empty or `errno` is not a name of an error. */
 export function seccompIsolator({ mode, set, errno }: SeccompFilter): Isolator {
   return checked({ name: mode === "retain" ? ISOLATOR.seccompRetain : ISOLATOR.seccompRemove, value: { set, errno } });
+}
+
+/** `--pids`. Throws INVALID_INPUT unless `amount` is at least one. */
+export function pidsIsolator(amount: string): Isolator {
+  parseQuantity(amount);
+  return checked({ name: ISOLATOR.pids, value: { limit: amount } });
+}
+
+/** `--block-bandwidth`, `--block-iops`, `--network-bandwidth`. Throws INVALID_INPUT unless `amount` is a quantity. */
+export function rateIsolator(
+  name: typeof ISOLATOR.blockBandwidth | typeof ISOLATOR.blockIops | typeof ISOLATOR.networkBandwidth,
+  amount: string,
+): Isolator {
+  parseQuantity(amount);
+  return checked({ name, value: { default: true, limit: amount } });
+}
+
+/** `--sysctl`. */
+export function sysctlIsolator(settings: Readonly<Record<string, string>>): Isolator {
+  return checked({ name: ISOLATOR.sysctl, value: settings });
+}
+
+/** `--seccomp=profile=FILE`, with the file's content. Throws INVALID_INPUT naming the field. */
+export function seccompProfileIsolator(profile: JsonValue): Isolator {
+  return checked({ name: ISOLATOR.seccompProfile, value: profile });
+}
+
+/** `--apparmor-profile`. */
+export function apparmorIsolator(name: string): Isolator {
+  return checked({ name: ISOLATOR.apparmorProfile, value: { name } });
 }
 
 /** `isolators` without those called `names`, then `added`: how a flag replaces what the image says. */

@@ -43,7 +43,8 @@ export interface App {
   /** A name, a number, or an absolute path whose owner counts. */
   readonly user: string;
   readonly group: string;
-  readonly supplementaryGids: readonly number[];
+  /** Numbers; or, beyond the specification, names and absolute paths as in `group`. */
+  readonly supplementaryGids: readonly (number | string)[];
   /** Absolute, or "" (the same as "/"). */
   readonly workingDirectory: string;
   readonly environment: readonly NameValue[];
@@ -88,7 +89,7 @@ export interface PodManifest {
   readonly acVersion: string;
   readonly apps: readonly RuntimeApp[];
   readonly volumes: readonly Volume[];
-  /** Not applied, as in rkt 1.x. */
+  /** Limits of all apps together; kernel settings. */
   readonly isolators: readonly Isolator[];
   readonly annotations: readonly NameValue[];
   readonly ports: readonly ExposedPort[];
@@ -121,9 +122,9 @@ export interface Mount {
   readonly appVolume: Volume | undefined;
 }
 
-export type Volume = HostVolume | EmptyVolume;
+export type Volume = HostVolume | EmptyVolume | TmpfsVolume;
 
-/** What both kinds say, and what `undefined` means (the flavor's default) is the same for both. */
+/** What all kinds say, and what `undefined` means (the flavor's default) is the same for all. */
 interface AnyVolume {
   readonly name: AcName;
   /** Undefined: the mount point decides. */
@@ -138,8 +139,18 @@ export interface HostVolume extends AnyVolume {
   readonly source: string;
 }
 
-export interface EmptyVolume extends AnyVolume {
+export interface EmptyVolume extends AnyVolume, Owned {
   readonly kind: "empty";
+}
+
+/** Memory, gone with the pod. Beyond the specification. */
+export interface TmpfsVolume extends AnyVolume, Owned {
+  readonly kind: "tmpfs";
+  /** A quantity of bytes ("64M"); undefined: half of the machine's memory, the kernel's own limit (tmpfs(5)). */
+  readonly size: string | undefined;
+}
+
+interface Owned {
   /** Octal, "0755" by default. */
   readonly mode: string;
   readonly uid: number;

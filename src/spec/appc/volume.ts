@@ -12,6 +12,7 @@ import {
 } from "../document.ts";
 import { ordered, type Writable } from "../json-text.ts";
 import { MAX_ID } from "./app.ts";
+import { positiveUnits } from "./isolator-rules.ts";
 import { readName } from "./lists.ts";
 import type { Mount, Volume } from "./types.ts";
 
@@ -28,20 +29,31 @@ export function readVolume(place: Place): Volume {
   const mode = optionalText(field(place, "mode"));
   const uid = optionalInteger(field(place, "uid"), 0, MAX_ID);
   const gid = optionalInteger(field(place, "gid"), 0, MAX_ID);
-  if (kind === "empty") {
-    if (source !== "") throw complaint(place, "source for empty volume must be empty");
-    if (mode !== undefined && !/^[0-7]{1,5}$/.test(mode)) throw complaint(place, "mode for empty volume must be octal");
-    return { ...common, kind, mode: mode ?? DEFAULT_MODE, uid: uid ?? 0, gid: gid ?? 0 };
+  const size = field(place, "size");
+  if (kind === "empty" || kind === "tmpfs") {
+    if (source !== "") throw complaint(place, `source for ${kind} volume must be empty`);
+    if (mode !== undefined && !/^[0-7]{1,5}$/.test(mode))
+      throw complaint(place, `mode for ${kind} volume must be octal`);
+    const owned = { mode: mode ?? DEFAULT_MODE, uid: uid ?? 0, gid: gid ?? 0 };
+    if (kind === "tmpfs") return { ...common, kind, size: readSize(size), ...owned };
+    if (isPresent(size)) throw complaint(place, "size for empty volume cannot be set (kind=tmpfs has one)");
+    return { ...common, kind, ...owned };
   }
   if (kind !== "host") {
-    throw complaint(place, 'unrecognized volume kind: should be one of "empty", "host"');
+    throw complaint(place, 'unrecognized volume kind: should be one of "empty", "host", "tmpfs"');
   }
   if (source === "") throw complaint(place, "source for host volume cannot be empty");
-  for (const [name, value] of Object.entries({ mode, uid, gid })) {
+  for (const [name, value] of Object.entries({ mode, uid, gid, size: optionalText(size) })) {
     if (value !== undefined) throw complaint(place, `${name} for host volume cannot be set`);
   }
   if (!source.startsWith("/")) throw complaint(place, "source for host volume must be absolute path");
   return { ...common, kind, source };
+}
+
+function readSize(place: Place): string | undefined {
+  if (!isPresent(place)) return undefined;
+  positiveUnits(place);
+  return text(place);
 }
 
 export function readMount(place: Place): Mount {
@@ -58,16 +70,17 @@ export function readMount(place: Place): Mount {
 
 export function writeVolume(volume: Volume): Writable {
   const host = volume.kind === "host" ? volume : undefined;
-  const empty = volume.kind === "empty" ? volume : undefined;
+  const own = volume.kind === "host" ? undefined : volume;
   return ordered(
     ["name", volume.name],
     ["kind", volume.kind],
     ["source", host?.source],
     ["readOnly", volume.readOnly],
     ["recursive", volume.recursive],
-    ["mode", empty?.mode],
-    ["uid", empty?.uid],
-    ["gid", empty?.gid],
+    ["mode", own?.mode],
+    ["uid", own?.uid],
+    ["gid", own?.gid],
+    ["size", volume.kind === "tmpfs" ? volume.size : undefined],
   );
 }
 
