@@ -20,6 +20,7 @@ import { internalError, RktError } from "../core/errors.ts";
 import type { StoredImage } from "../core/spine.ts";
 import { printable, quoted } from "../core/text.ts";
 import { workerAccount } from "../host/accounts.ts";
+import { tryLock } from "../host/lock.ts";
 import { linux } from "../host/mod.ts";
 import { takePrepareLock } from "../pod/prepare-lock.ts";
 import { copyTree } from "../render/copy-tree.ts";
@@ -64,6 +65,9 @@ export async function exportOci(engine: Engine, image: StoredImage, output: stri
   const tree = await renderStored(engine, verified);
   const directory = join(engine.dataDir.tmp, `rkt-image-export-${randomBytes(8).toString("hex")}`);
   mkdirSync(directory, { mode: 0o700 });
+  // Its lock says that somebody works here: `image gc` removes the directory of an export that was killed.
+  const working = openSync(directory, "r");
+  tryLock(linux, working, "exclusive");
   try {
     const lock = await takePrepareLock(engine.dataDir, linux, "shared");
     try {
@@ -84,6 +88,7 @@ export async function exportOci(engine: Engine, image: StoredImage, output: stri
     await writeWhole(output, (file) => run(["tar", ...words, ...attributes], "ignore", file, false));
   } finally {
     rmSync(directory, { recursive: true, force: true });
+    closeSync(working);
   }
 }
 

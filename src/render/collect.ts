@@ -26,12 +26,17 @@ export interface Collected {
   readonly unknownTrees: readonly string[];
 }
 
-/**
- * Removes tree records, layers and what killed renders left, unless `needed` names them. The caller holds the prepare lock exclusively, from before it gathered
- * `needed`: no render runs then, and no pod is being prepared. Records go before layers, so a crash in between leaves nothing that names a missing layer.
- * Throws what removeTree throws.
- */
-export function collectLayers(dataDir: DataDir, host: Host, needed: Needed): Collected {
+/** What {@link collectLayers} would remove: names in the directories of trees, layers, links and locks. */
+export interface CollectPlan {
+  readonly trees: readonly string[];
+  readonly layers: readonly string[];
+  readonly links: readonly string[];
+  readonly locks: readonly string[];
+  readonly unknownTrees: readonly string[];
+}
+
+/** Decides what nothing needs. The caller holds the prepare lock exclusively, if it is going to act on the answer. */
+export function planLayers(dataDir: DataDir, needed: Needed): CollectPlan {
   const kept = new Set<string>();
   const keepLayers = (layers: readonly { layerId: string }[] | undefined): void => {
     for (const { layerId } of layers ?? []) kept.add(layerId);
@@ -49,9 +54,39 @@ export function collectLayers(dataDir: DataDir, host: Host, needed: Needed): Col
     return layers === undefined;
   });
   // A running pod whose layers went away would lose its files.
-  if (unknownTrees.length > 0) return { trees: 0, layers: 0, bytes: 0, unknownTrees };
-  const trees = removeRecords(dataDir, needed, keptTrees);
-  return { trees, ...removeLayers(host, dataDir, kept), unknownTrees };
+  if (unknownTrees.length > 0) return { trees: [], layers: [], links: [], locks: [], unknownTrees };
+  const links = new Set([...kept].map(layerLink));
+  return {
+    trees: list(dataDir.trees).filter((file) => !isKeptRecord(file, needed, keptTrees)),
+    layers: list(dataDir.layers).filter((name) => !kept.has(name)),
+    links: list(dataDir.layerLinks).filter((name) => !links.has(name)),
+    locks: list(dataDir.layerLocks).filter((name) => !kept.has(name)),
+    unknownTrees,
+  };
+}
+
+/**
+ * Removes tree records, layers and what killed renders left, unless `needed` names them. The caller holds the prepare lock exclusively, from before it gathered
+ * `needed`: no render runs then, and no pod is being prepared. Records go before layers, so a crash in between leaves nothing that names a missing layer.
+ * Throws what removeTree throws.
+ */
+export function collectLayers(dataDir: DataDir, host: Host, needed: Needed): Collected {
+  const plan = planLayers(dataDir, needed);
+  for (const file of plan.trees) unlinkSync(join(dataDir.trees, file));
+  let bytes = 0;
+  for (const name of plan.layers) {
+    if (!isLayerId(name)) {
+      removeName(host, dataDir.layers, name);
+      continue;
+    }
+    bytes += layerSize(dataDir, name);
+    discardLayer(host, dataDir, name);
+  }
+  for (const name of plan.links) removeName(host, dataDir.layerLinks, name);
+  // Nobody waits for a lock while the prepare lock is held exclusively.
+  for (const name of plan.locks) removeName(host, dataDir.layerLocks, name);
+  const trees = plan.trees.filter((file) => isTreeId(file.replace(/\.json$/, ""))).length;
+  return { trees, layers: plan.layers.filter(isLayerId).length, bytes, unknownTrees: plan.unknownTrees };
 }
 
 /** Bytes of file content in a layer; 0 when it is not rendered. */
@@ -59,34 +94,9 @@ export function layerSize(dataDir: DataDir, layerId: string): number {
   return layerMark(dataDir, layerId)?.size ?? 0;
 }
 
-function removeRecords(dataDir: DataDir, needed: Needed, keptTrees: ReadonlySet<string>): number {
-  let removed = 0;
-  for (const file of list(dataDir.trees)) {
-    const name = file.endsWith(".json") ? file.slice(0, -".json".length) : file;
-    if (isTreeId(name) ? keptTrees.has(name) : isImageId(name) && needed.imagesKnown.has(name)) continue;
-    unlinkSync(join(dataDir.trees, file));
-    if (isTreeId(name)) removed += 1;
-  }
-  return removed;
-}
-
-function removeLayers(host: Host, dataDir: DataDir, kept: ReadonlySet<string>): { layers: number; bytes: number } {
-  let [layers, bytes] = [0, 0];
-  for (const name of list(dataDir.layers)) {
-    if (kept.has(name)) continue;
-    if (!isLayerId(name)) {
-      removeName(host, dataDir.layers, name);
-      continue;
-    }
-    bytes += layerSize(dataDir, name);
-    layers += 1;
-    discardLayer(host, dataDir, name);
-  }
-  const links = new Set([...kept].map(layerLink));
-  for (const name of list(dataDir.layerLinks)) if (!links.has(name)) removeName(host, dataDir.layerLinks, name);
-  // Nobody waits for a lock while the prepare lock is held exclusively.
-  for (const name of list(dataDir.layerLocks)) if (!kept.has(name)) removeName(host, dataDir.layerLocks, name);
-  return { layers, bytes };
+function isKeptRecord(file: string, needed: Needed, keptTrees: ReadonlySet<string>): boolean {
+  const name = file.endsWith(".json") ? file.slice(0, -".json".length) : file;
+  return isTreeId(name) ? keptTrees.has(name) : isImageId(name) && needed.imagesKnown.has(name);
 }
 
 function removeName(host: Host, directory: string, name: string): void {

@@ -36,6 +36,8 @@ export interface NewLayer {
 export interface LayerMark {
   /** Bytes of file content. */
   readonly size: number;
+  /** Digest of the tree (tree-digest.ts); undefined in the marks of earlier releases. */
+  readonly digest: string | undefined;
 }
 
 const MANIFEST = "manifest";
@@ -69,8 +71,10 @@ export function layerMark(dataDir: DataDir, layerId: string): LayerMark | undefi
   try {
     const text = readFileSync(join(dataDir.layer(layerId), MARK), "utf8");
     const mark: unknown = text.length > LARGEST_MARK ? undefined : JSON.parse(text);
-    const size = typeof mark === "object" && mark !== null && "size" in mark ? mark.size : undefined;
-    return typeof size === "number" ? { size } : undefined;
+    if (typeof mark !== "object" || mark === null || !("size" in mark) || typeof mark.size !== "number")
+      return undefined;
+    const digest = "digest" in mark && typeof mark.digest === "string" ? mark.digest : undefined;
+    return { size: mark.size, digest };
   } catch {
     return undefined;
   }

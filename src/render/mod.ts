@@ -7,7 +7,7 @@
 import type { RenderedTree } from "../core/spine.ts";
 import type { RenderRequest } from "./render.ts";
 
-export { type Collected, collectLayers, layerSize, type Needed } from "./collect.ts";
+export { type Collected, type CollectPlan, collectLayers, layerSize, type Needed, planLayers } from "./collect.ts";
 export { type CopyOptions, copyTree } from "./copy-tree.ts";
 export type { ResolveDependency } from "./dependencies.ts";
 export { layerIds, MOST_LAYERS, type RenderableImage, treeIdOf } from "./layer-id.ts";

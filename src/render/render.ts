@@ -23,6 +23,7 @@ import {
 } from "./layer-store.ts";
 import { makeDevices } from "./make-devices.ts";
 import { recordTree } from "./trees.ts";
+import type { Unpacked } from "./unpack/unpack.ts";
 import type { UnpackRequest } from "./unpack-protocol.ts";
 import { startUnpacker, type Unpacker } from "./unpacker.ts";
 
@@ -184,9 +185,9 @@ async function renderLayers({ host, dataDir, emit }: Context, plans: readonly La
         await finish(host, dataDir, filled);
         continue;
       }
-      const size = await fillLayer(host, emit, current);
+      const { size, digest } = await fillLayer(host, emit, current);
       started.shift();
-      filled.push({ ...current, mark: { size } });
+      filled.push({ ...current, mark: { size, digest } });
     }
     await finish(host, dataDir, filled);
   } finally {
@@ -233,8 +234,8 @@ async function startRender(
   }
 }
 
-/** Fills one layer; all layers below it are filled. The result is the size of its content. */
-async function fillLayer(host: Host, emit: Emit, { plan, layer, unpacker }: Started): Promise<number> {
+/** Fills one layer; all layers below it are filled. The result says what is in it. */
+async function fillLayer(host: Host, emit: Emit, { plan, layer, unpacker }: Started): Promise<Unpacked> {
   const begun = performance.now();
   const unpacked = await unpacker.unpack(plan.request);
   if (unpacked.devices.length > 0) {
@@ -245,5 +246,5 @@ async function fillLayer(host: Host, emit: Emit, { plan, layer, unpacker }: Star
   keepManifest(layer, unpacked.manifest);
   const time = `${Math.round(performance.now() - begun)} ms`;
   emit({ kind: "debug", source: "image", text: `layer ${plan.layerId}: ${unpacked.entries} entries in ${time}` });
-  return unpacked.size;
+  return unpacked;
 }

@@ -89,7 +89,7 @@ export function decodeAnswer(message: unknown): UnpackAnswer {
   if (answer.kind === "ready") return { kind: "ready" };
   if (answer.kind === "failure") throw decodeFailure(answer);
   if (answer.kind !== "unpacked") throw nonsense("kind");
-  const { devices, manifest, entries, size } = fields(answer.unpacked, "unpacked");
+  const { devices, manifest, entries, size, digest } = fields(answer.unpacked, "unpacked");
   if (!Array.isArray(devices) || devices.length > MOST_DEVICES) throw nonsense("devices");
   return {
     kind: "unpacked",
@@ -98,8 +98,14 @@ export function decodeAnswer(message: unknown): UnpackAnswer {
       manifest: manifest === null ? undefined : decodeBytes(manifest, LARGEST_MANIFEST, "manifest"),
       entries: count(entries, "entries"),
       size: count(size, "size"),
+      digest: decodeTreeDigest(digest),
     },
   };
+}
+
+function decodeTreeDigest(value: unknown): string {
+  if (typeof value !== "string" || !/^sha256:[0-9a-f]{64}$/.test(value)) throw nonsense("digest");
+  return value;
 }
 
 function decodeFailure(answer: Record<string, unknown>): RktError {

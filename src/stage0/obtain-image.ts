@@ -8,7 +8,7 @@ import { RktError } from "../core/errors.ts";
 import type { Download, ImageReference, StoredImage } from "../core/spine.ts";
 import { redactUrl } from "../core/text.ts";
 import { linux } from "../host/mod.ts";
-import { findImage, initDataDir, referenceName, touchImage } from "../store/mod.ts";
+import { findImage, initDataDir, referenceName, touchImage, whileFetching } from "../store/mod.ts";
 
 export type PullPolicy = "new" | "never" | "update";
 
@@ -35,7 +35,7 @@ export async function obtainImage(
     if (stored !== undefined) return stored;
     if (options.pullPolicy === "never") throw notInStore(reference);
   }
-  return fetchVerifyStore(engine, reference, options);
+  return whileFetching(engine.dataDir, () => fetchVerifyStore(engine, reference, options));
 }
 
 const TAIL =

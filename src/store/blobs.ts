@@ -1,7 +1,8 @@
 /** Blobs: files named by their digest. Anybody in group rkt can write them, so what is read is checked. */
 
+import { readSync } from "node:fs";
 import type { DataDir } from "../core/data-dir.ts";
-import { type Digest, formatDigest } from "../core/digest.ts";
+import { type Digest, type DigestAlgorithm, formatDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import type { BlobRef, StoredImage } from "../core/spine.ts";
 import { openFileBeneath, readAll } from "../host/beneath.ts";
@@ -39,6 +40,34 @@ export function readBlob(dataDir: DataDir, blob: BlobRef, options: StoreOptions 
     );
   } finally {
     store.host.close(fd);
+  }
+}
+
+/** Reads a whole blob and compares its digest. Throws NOT_FOUND, DIGEST_MISMATCH, INVALID_INPUT when something else lies in its place. */
+export function checkBlob(dataDir: DataDir, blob: BlobRef, options: StoreOptions = {}): void {
+  const store = openStore(dataDir, options);
+  const fd = openBlob(dataDir, blob, options);
+  try {
+    const hex = hashOf(fd, blob.digest.algorithm);
+    if (hex === blob.digest.hex) return;
+    throw new RktError(
+      "DIGEST_MISMATCH",
+      `Cannot use blob ${formatDigest(blob.digest)}: its content has ${blob.digest.algorithm}:${hex}`,
+    );
+  } finally {
+    store.host.close(fd);
+  }
+}
+
+/** Hexadecimal digest of an open file, from its start. */
+export function hashOf(fd: number, algorithm: DigestAlgorithm): string {
+  const hash = new Bun.CryptoHasher(algorithm);
+  const piece = Buffer.allocUnsafe(1024 * 1024);
+  for (let at = 0; ; ) {
+    const count = readSync(fd, piece, 0, piece.length, at);
+    if (count === 0) return hash.digest("hex");
+    hash.update(piece.subarray(0, count));
+    at += count;
   }
 }
 

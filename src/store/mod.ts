@@ -3,8 +3,9 @@
  * Takes a VerifiedImage, gives a StoredImage, and finds it again by id, name or reference. Next: src/render makes directories of it.
  */
 
-export { missingBlobs, openBlob, readBlob } from "./blobs.ts";
-export { type Collected, type CollectOptions, collectImages } from "./collect-images.ts";
+export { checkBlob, missingBlobs, openBlob, readBlob } from "./blobs.ts";
+export { type Collected, type CollectOptions, collectImages, expiredImages } from "./collect-images.ts";
+export { whileFetching } from "./fetch-lock.ts";
 export type { StoreOptions } from "./files.ts";
 export {
   type FindOptions,
@@ -14,8 +15,10 @@ export {
   noSuchImage,
   referenceName,
 } from "./find-image.ts";
+export { filesOfImage } from "./image-files.ts";
 export { imageManifestText } from "./image-manifest-text.ts";
 export { initDataDir } from "./init-data-dir.ts";
+export { findLeftovers, type Leftover } from "./leftovers.ts";
 export { listImages, touchImage } from "./list-images.ts";
 export { type PutOptions, putImage } from "./put-image.ts";
 export { type Removal, removeImage } from "./remove-image.ts";

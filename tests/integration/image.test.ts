@@ -58,7 +58,7 @@ describe("image list", () => {
     const text = rkt.ok(["image", "list", "--format=json-pretty"]);
     expect(text).toContain(`\t\t"id": "${aciId}",\n\t\t"name": "example.com/app:1.0.0",\n\t\t"import_time": `);
     const [entry] = JSON.parse(text);
-    expect(Object.keys(entry)).toEqual(["id", "name", "import_time", "last_used_time", "size"]);
+    expect(Object.keys(entry)).toEqual(["id", "name", "import_time", "last_used_time", "size", "digest", "signer"]);
     expect(Math.abs(entry.import_time / 1e6 - Date.now())).toBeLessThan(60_000);
   });
 
@@ -219,5 +219,68 @@ describe("image export, extract, render, verify", () => {
     const { status, stderr } = rkt.run(["image", "verify", aciId]);
     expect(stderr).toContain(`verification failed for image "${aciId}": Cannot use blob sha512:`);
     expect(status).toBe(254);
+  });
+
+  test("verify finds changed unpacked files and unpacks them again, unless a pod stands on them", () => {
+    using rkt = stocked();
+    const changes: [string, (root: string) => void][] = [
+      ["content", (root) => writeFileSync(join(root, "etc/motd"), "ACI")],
+      ["mode", (root) => runProgram(["chmod", "u+s", join(root, "bin/busybox")])],
+      ["owner", (root) => runProgram(["chown", "-h", "7", join(root, "bin/sh")])],
+      ["attribute", (root) => runProgram(["setfattr", "-n", "user.x", "-v", "y", join(root, "etc")])],
+      ["time", (root) => runProgram(["touch", join(root, "etc/passwd")])],
+      ["removal", (root) => runProgram(["rm", join(root, "bin/ls")])],
+      ["addition", (root) => writeFileSync(join(root, "tmp/new"), "")],
+      ["link", (root) => runProgram(["ln", "-sfn", "sh", join(root, "bin/cat")])],
+    ];
+    const root = join(rkt.dataDir, "cas/layer", aciId, "rootfs");
+    for (const [what, change] of changes) {
+      rkt.ok(["image", "render", "--overwrite", aciId, join(rkt.dir, "out")]);
+      expect({ what, ...rkt.run(["image", "verify", aciId]) }).toMatchObject({ what, status: 0 });
+      change(root);
+      const { status, stdout, stderr } = rkt.run(["image", "verify", aciId]);
+      expect({ what, stderr }).toEqual({
+        what,
+        stderr: expect.stringMatching(
+          /^verify: tree cache verification failed for image sha512-.*; {2}rebuilding\.\.\.$/m,
+        ),
+      });
+      expect(stdout).toContain("successfully verified");
+      expect(status).toBe(0);
+    }
+    expect(readFileSync(join(root, "etc/motd"), "utf8")).toBe("aci");
+    rkt.ok(["--insecure-options=image", "prepare", "--quiet", aciId]);
+    writeFileSync(join(root, "etc/motd"), "ACI");
+    const { status, stderr } = rkt.run(["image", "verify", aciId]);
+    expect(stderr).toContain("pods stand on this tree");
+    expect(status).toBe(254);
+    expect(readFileSync(join(root, "etc/motd"), "utf8")).toBe("ACI");
+  });
+
+  test("verify says what it did not check", () => {
+    using rkt = testRkt();
+    rkt.ok(["--insecure-options=image", "fetch", aci]);
+    const before = rkt.run(["image", "verify", aciId]);
+    expect(before.stderr).toContain(`image "${aciId}" was accepted without a signature; none was checked`);
+    rkt.ok(["image", "rm", aciId]);
+    expect(rkt.run(["image", "verify", aciId])).toMatchObject({ status: 254, stdout: "" });
+  });
+
+  test("digest and signer columns; digests name images everywhere", () => {
+    using rkt = stocked();
+    const rows = rkt.ok(["image", "list", "--full", "--no-legend", "--fields=id,digest,signer"]).trim().split("\n");
+    expect(rows[1]?.split(/\t+/)).toEqual([rkt.oci, manifestDigest, "unsigned"]);
+    expect(rows[0]?.split(/\t+/)[1]).toMatch(/^sha512:[0-9a-f]{128}$/);
+    const [entry] = JSON.parse(rkt.ok(["image", "list", "--format=json", "--order=desc"]));
+    expect(entry).toMatchObject({ digest: manifestDigest, signer: "unsigned" });
+    for (const name of [manifestDigest, manifestDigest.slice(0, 20)]) {
+      rkt.ok(["image", "cat-manifest", name]);
+      rkt.ok(["image", "verify", name]);
+      rkt.ok(["image", "export", "--overwrite", name, join(rkt.dir, "out.aci")]);
+      rkt.ok(["image", "render", "--overwrite", name, join(rkt.dir, "out")]);
+      rkt.ok(["image", "extract", "--overwrite", name, join(rkt.dir, "out")]);
+      rkt.ok(["--insecure-options=image", "prepare", "--quiet", name, "--exec=/bin/true"]);
+    }
+    expect(rkt.ok(["image", "rm", manifestDigest])).toContain(rkt.oci);
   });
 });

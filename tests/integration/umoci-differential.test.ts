@@ -316,6 +316,11 @@ test.each(CASES.map((one) => [one.name, one] as const))("%s", (name, { image, um
   const copied = join(base, "copied");
   const id = rkt.ok(["--insecure-options=image", "fetch", "--full", built.reference]).trim();
   rkt.ok(["--insecure-options=image", "image", "render", "--rootfs-only", id, copied]);
+  // The digest that the unpacker made of what it wrote is the digest of what lies on the disk.
+  expect(rkt.run(["image", "verify", id])).toMatchObject({
+    status: 0,
+    stderr: expect.not.stringContaining("rebuilding"),
+  });
   const expected = new Map(umoci);
   const ours = describe(copied);
   for (const [path, { why, expected: right }] of Object.entries(umociIsWrong)) {

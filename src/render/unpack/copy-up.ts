@@ -1,7 +1,7 @@
 /** A hard link needs its target in the same layer: what lies below is copied up first, as an overlay does. */
 
 import { RktError } from "../../core/errors.ts";
-import { type FileStatus, O, S } from "../../host/mod.ts";
+import { AT, type FileStatus, O, S } from "../../host/mod.ts";
 import { attributesOf, setAttributes, setAttributesAt } from "../attributes.ts";
 import { pathIn } from "../below.ts";
 import { copyContent } from "../copy-content.ts";
@@ -32,6 +32,7 @@ export function copyUp(
       const copy = host.openat(directory.fd, bytes, exclusive, 0o600);
       copyContent(host, source, copy, from.status.size);
       setAttributes(host, copy, attributes);
+      walk.contents.delete(host.statat(copy, "", AT.EMPTY_PATH).ino);
       host.close(copy);
       host.close(source);
       return;

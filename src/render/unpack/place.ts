@@ -5,6 +5,7 @@
  * The layer's directory belongs to this process alone while it is filled, so a component that was looked up stays what it was.
  */
 
+import { createHash, type Hash } from "node:crypto";
 import { ftruncateSync, writeSync } from "node:fs";
 import { RktError } from "../../core/errors.ts";
 import { AT, type FileStatus, isDirectory, isErrno, O, S, SystemCallError } from "../../host/mod.ts";
@@ -50,6 +51,7 @@ export function placer(walk: Walk, naming: Naming, devices: DeviceList): TarSink
   const placed: Placed = { size: 0, entries: 0 };
   let current: TarEntry | undefined;
   let file = -1;
+  let content: Hash | undefined;
   let elsewhere: ((bytes: Buffer) => void) | undefined;
 
   function entry(next: TarEntry): void {
@@ -60,6 +62,8 @@ export function placer(walk: Walk, naming: Naming, devices: DeviceList): TarSink
       const place = naming.place(components, next);
       if (place === undefined) elsewhere = naming.elsewhere(components, next);
       else file = placeEntry(walk, naming, devices, next, place);
+      // The holes of a sparse file are not among its data: such a file is read again for the digest.
+      if (file >= 0 && !next.sparse) content = createHash("sha256");
     });
   }
 
@@ -67,6 +71,7 @@ export function placer(walk: Walk, naming: Naming, devices: DeviceList): TarSink
     if (elsewhere !== undefined) elsewhere(bytes);
     if (file < 0) return;
     placed.size += bytes.length;
+    content?.update(bytes);
     about(current, () => {
       for (let done = 0; done < bytes.length; ) {
         done += writeSync(file, bytes, done, bytes.length - done, current?.sparse === true ? offset + done : null);
@@ -77,17 +82,26 @@ export function placer(walk: Walk, naming: Naming, devices: DeviceList): TarSink
   function end(): void {
     elsewhere = undefined;
     if (file < 0) return;
-    const fd = file;
+    const [fd, hash] = [file, content];
     file = -1;
+    content = undefined;
     about(current, () => {
       // A hole at the end has no data that would have made the file so long.
       if (current?.sparse === true) ftruncateSync(fd, current.size);
       if (current !== undefined) setAttributes(walk.host, fd, current);
+      noteContent(walk, fd, hash);
       walk.host.close(fd);
     });
   }
 
   return { entry, data, end, placed };
+}
+
+/** By inode number, since the file may get other names; the number may have been that of a file which is gone. */
+function noteContent({ host, contents }: Walk, fd: number, hash: Hash | undefined): void {
+  const { ino } = host.statat(fd, "", AT.EMPTY_PATH);
+  if (hash === undefined) contents.delete(ino);
+  else contents.set(ino, hash.digest("hex"));
 }
 
 /** Names the entry in whatever goes wrong with it. */

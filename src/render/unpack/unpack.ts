@@ -3,6 +3,7 @@
 import type { Host } from "../../host/mod.ts";
 import type { Lower } from "../below.ts";
 import { tarReader } from "../tar/reader.ts";
+import { treeDigest } from "../tree-digest.ts";
 import { type ExpectedBlob, readBlob } from "./blob.ts";
 import { type Device, type DeviceList, remainingDevices } from "./devices.ts";
 import { aciNaming, ociNaming, type PathFilter } from "./naming.ts";
@@ -30,6 +31,8 @@ export interface Unpacked {
   readonly entries: number;
   /** Bytes of the files' content. */
   readonly size: number;
+  /** See tree-digest.ts. Devices count as if they were there. */
+  readonly digest: string;
 }
 
 /**
@@ -48,13 +51,21 @@ export async function unpack(host: Host, job: UnpackJob): Promise<Unpacked> {
     await readBlob(job.blobFd, job.blob, (piece) => reader.push(piece));
     reader.finish();
     endWalk(walk);
+    const left = remainingDevices(devices, walk);
     return {
-      devices: remainingDevices(devices, walk),
+      devices: left,
       manifest: naming?.manifest(),
       entries: sink.placed.entries,
       size: sink.placed.size,
+      digest: treeDigest(host, job.target, { contents: walk.contents, devices: byInode(devices, left) }),
     };
   } finally {
     host.umask(mask);
   }
+}
+
+/** The devices that are left, by the inode number of what keeps their place. */
+function byInode(devices: DeviceList, left: readonly Device[]): Map<number, Device> {
+  const names = new Set(left.flatMap(({ paths }) => paths));
+  return new Map([...devices].filter(([, { paths }]) => paths.some((path) => names.has(path))));
 }

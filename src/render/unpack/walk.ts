@@ -35,6 +35,8 @@ export interface Walk {
    * removes them; what an entry of this layer placed it does not.
    */
   readonly implicit: Set<ByteString>;
+  /** SHA-256 of the files that were written from the archive, by inode number: for the layer's digest. */
+  readonly contents: Map<number, string>;
   /** The name whose parent the chain leads to, as the archive wrote it. */
   parentName: ByteString | undefined;
 }
@@ -70,7 +72,7 @@ export function startWalk(host: Host, target: Lower, lowers: readonly Lower[]): 
     setAttributes(host, target.fd, attributes);
     root.mtime = attributes.mtime;
   }
-  return { host, target, lowers, chain: [root], implicit: new Set(), parentName: undefined };
+  return { host, target, lowers, chain: [root], implicit: new Set(), contents: new Map(), parentName: undefined };
 }
 
 /** Puts the times of all open directories back and closes them. */

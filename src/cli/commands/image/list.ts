@@ -1,6 +1,8 @@
 /** rkt image list: the images of the store. */
 
 import type { DataDir } from "../../../core/data-dir.ts";
+import { formatDigest } from "../../../core/digest.ts";
+import { RktError } from "../../../core/errors.ts";
 import type { StoredImage } from "../../../core/spine.ts";
 import { printable, quoted } from "../../../core/text.ts";
 import { layerSize } from "../../../render/collect.ts";
@@ -8,10 +10,12 @@ import { layerIds } from "../../../render/layer-id.ts";
 import { shortAppString } from "../../../spec/appc/app-string.ts";
 import { ordered } from "../../../spec/json-text.ts";
 import { listImages } from "../../../store/list-images.ts";
-import type { Command, CommandInput, FlagValues } from "../../command.ts";
+import type { Command, CommandInput, FlagValues, Output } from "../../command.ts";
 import { CommandLineError } from "../../command-line-error.ts";
 import { goTime, humanSize, humanTime } from "../../human.ts";
 import { FORMAT_FLAG, formatted, jsonFormat } from "../../output-format.ts";
+import { signerText } from "../../signer.ts";
+import type { StoreUsage } from "../../store-usage.ts";
 import { formatTable } from "../../table.ts";
 
 /** An image as the list shows it. Times in nanoseconds. */
@@ -23,25 +27,45 @@ interface Entry {
   readonly size: number;
   readonly importTime: bigint;
   readonly lastUsed: bigint;
+  /** OCI: of the manifest; ACI: of the archive as it came. "sha256:…", "sha512:…". */
+  readonly digest: string;
+  /** Who signed it, as root recorded it. */
+  readonly signer: string;
+  /** With --disk-usage: bytes on the disk, and those that nothing else needs. */
+  readonly disk: number | undefined;
+  readonly unique: number | undefined;
 }
 
-const HEADINGS = { id: "ID", name: "NAME", size: "SIZE", importtime: "IMPORT TIME", lastused: "LAST USED" } as const;
+const HEADINGS = {
+  id: "ID",
+  name: "NAME",
+  size: "SIZE",
+  importtime: "IMPORT TIME",
+  lastused: "LAST USED",
+  digest: "DIGEST",
+  signer: "SIGNER",
+} as const;
 type Field = keyof typeof HEADINGS;
 const FIELDS = Object.keys(HEADINGS) as Field[];
+/** rkt 1.x's. */
+const DEFAULT_FIELDS: readonly Field[] = ["id", "name", "size", "importtime", "lastused"];
+const DISK_HEADINGS = ["DISK", "UNIQUE"];
 
-type SortField = Exclude<Field, "id">;
+type SortField = "name" | "importtime" | "lastused" | "size";
 const SORT_FIELDS: readonly SortField[] = ["name", "importtime", "lastused", "size"];
 
 export const command: Command = {
   name: "list",
   summary: "List images in the local store",
-  usage: "[--fields=…] [--sort=…] [--order=asc|desc] [--full] [--no-legend] [--format=json|json-pretty]",
-  description: "Optionally, allows the user to specify the fields and sort order.",
+  usage: "[--fields=…] [--sort=…] [--order=asc|desc] [--full] [--no-legend] [--disk-usage] [--format=json|json-pretty]",
+  description: `Optionally, allows the user to specify the fields and sort order.
+
+SIZE is the archive or the layers as they came, and the files in the unpacked layers; what images share counts for each. With --disk-usage (root only) the blocks on the disk are counted as du does: of each image all that it uses, and what would be free without it; then where every byte of the data directory is.`,
   flags: [
     {
       name: "fields",
       kind: "list",
-      default: FIELDS.join(),
+      default: DEFAULT_FIELDS.join(),
       usage: `comma-separated list of fields to display. Accepted values: ${FIELDS.map((field) => quoted(field)).join(", ")}`,
     },
     {
@@ -56,6 +80,7 @@ export const command: Command = {
       default: "asc",
       usage: 'choose the sorting order if at least one sort field is provided (--sort). Accepted values: "asc", "desc"',
     },
+    { name: "disk-usage", kind: "bool", usage: "count bytes on the disk, and account for the whole data directory" },
     { name: "no-legend", kind: "bool", usage: "suppress a legend with the list" },
     { name: "full", kind: "bool", usage: "use long output format" },
     FORMAT_FLAG,
@@ -63,25 +88,54 @@ export const command: Command = {
   run: listCommand,
 };
 
-function listCommand({ engine, flags, output }: CommandInput): void {
+async function listCommand({ engine, flags, output }: CommandInput): Promise<void> {
   const format = jsonFormat(flags);
   const fields = options(flags, "fields", FIELDS);
   const order = compare(options(flags, "sort", SORT_FIELDS), isDescending(flags));
+  const usage = flags.bool("disk-usage") ? await usageOf(engine, output) : undefined;
   const entries = listImages(engine.dataDir, { emit: engine.emit })
-    .map((image) => entryOf(engine.dataDir, image))
+    .map((image) => entryOf(engine.dataDir, image, usage))
     .sort(order);
   if (format !== undefined) {
     // Go's nil slice.
-    output.stdout(formatted(entries.length === 0 ? null : entries.map(entryJson), format));
+    const images = entries.length === 0 ? null : entries.map(entryJson);
+    output.stdout(
+      formatted(usage === undefined ? images : ordered(["images", images], ["disk_usage", { ...usage.sums }]), format),
+    );
     return;
   }
   const full = flags.bool("full");
-  const legend = flags.bool("no-legend") ? [] : [fields.map((field) => HEADINGS[field])];
-  const rows = entries.map((entry) => fields.map((field) => cell(entry, field, full)));
+  const headings = [...fields.map((field) => HEADINGS[field]), ...(usage === undefined ? [] : DISK_HEADINGS)];
+  const legend = flags.bool("no-legend") ? [] : [headings];
+  const rows = entries.map((entry) => [
+    ...fields.map((field) => cell(entry, field, full)),
+    ...[entry.disk, entry.unique].filter((bytes) => bytes !== undefined).map((bytes) => sizeText(bytes, full)),
+  ]);
   output.stdout(formatTable([...legend, ...rows]) || "\n");
+  if (usage !== undefined) {
+    const sums = Object.entries(usage.sums).map(([name, bytes]) => [name, sizeText(bytes, full)]);
+    output.stdout(`\n${formatTable(sums)}`);
+  }
 }
 
-function entryOf(dataDir: DataDir, image: StoredImage): Entry {
+/** Loaded only here: the plain list is read by scripts, often. */
+async function usageOf({ dataDir, emit }: CommandInput["engine"], output: Output): Promise<StoreUsage> {
+  if (process.geteuid?.() !== 0) {
+    throw new RktError("PERMISSION", "Cannot count bytes on the disk: permission denied", {
+      hint: "only root sees the unpacked layers: run as root, or without --disk-usage",
+    });
+  }
+  const { storeUsage } = await import("../../store-usage.ts");
+  return storeUsage(dataDir, emit, output.error);
+}
+
+function sizeText(bytes: number, full: boolean): string {
+  return full ? String(bytes) : humanSize(bytes);
+}
+
+function entryOf(dataDir: DataDir, image: StoredImage, usage: StoreUsage | undefined): Entry {
+  const blob = image.manifest ?? image.layers[0];
+  const onDisk = usage?.images.get(image.id);
   return {
     id: image.id,
     name: printable(shortAppString(image)),
@@ -89,6 +143,10 @@ function entryOf(dataDir: DataDir, image: StoredImage): Entry {
     size: image.size + renderedSize(dataDir, image),
     importTime: image.importTime,
     lastUsed: image.lastUsed,
+    digest: blob === undefined ? "" : formatDigest(blob.digest),
+    signer: printable(signerText(image)),
+    disk: onDisk?.disk,
+    unique: onDisk?.unique,
   };
 }
 
@@ -102,8 +160,19 @@ function renderedSize(dataDir: DataDir, image: StoredImage): number {
   }
 }
 
-function entryJson({ id, name, importTime, lastUsed, size }: Entry): ReturnType<typeof ordered> {
-  return ordered(["id", id], ["name", name], ["import_time", importTime], ["last_used_time", lastUsed], ["size", size]);
+/** rkt 1.x's keys first. */
+function entryJson(entry: Entry): ReturnType<typeof ordered> {
+  return ordered(
+    ["id", entry.id],
+    ["name", entry.name],
+    ["import_time", entry.importTime],
+    ["last_used_time", entry.lastUsed],
+    ["size", entry.size],
+    ["digest", entry.digest],
+    ["signer", entry.signer],
+    ["disk", entry.disk],
+    ["unique", entry.unique],
+  );
 }
 
 function cell(entry: Entry, field: Field, full: boolean): string {
@@ -114,11 +183,15 @@ function cell(entry: Entry, field: Field, full: boolean): string {
     case "name":
       return entry.name;
     case "size":
-      return full ? String(entry.size) : humanSize(entry.size);
+      return sizeText(entry.size, full);
     case "importtime":
       return time(entry.importTime);
     case "lastused":
       return time(entry.lastUsed);
+    case "digest":
+      return full ? entry.digest : entry.digest.slice(0, entry.digest.indexOf(":") + 13);
+    case "signer":
+      return full ? entry.signer : entry.signer.replace(/^(openpgp:)[0-9a-f]{24}/, "$1");
   }
 }
 

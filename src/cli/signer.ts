@@ -1,0 +1,16 @@
+/** Who signed an image, in a few words for a table. */
+
+import type { StoredImage } from "../core/spine.ts";
+
+/** From root's record; "" when the caller has none. */
+export function signerText({ verification }: Pick<StoredImage, "verification">): string {
+  if (verification === undefined) return "";
+  switch (verification.kind) {
+    case "openpgp":
+      return `openpgp:${verification.fingerprint}`;
+    case "builtin":
+      return "part of rkt";
+    case "insecure":
+      return "unsigned";
+  }
+}

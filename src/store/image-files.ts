@@ -1,0 +1,21 @@
+/** Which files of the store belong to an image. */
+
+import type { DataDir } from "../core/data-dir.ts";
+import type { ImageId } from "../core/digest.ts";
+import { openStore, type StoreOptions } from "./files.ts";
+import { loadImage } from "./load.ts";
+import { blobsOf } from "./record.ts";
+
+/** Paths of the image's blobs (which it may share with others), records, names, manifest and signature; some may not exist. None for an image that is not there. */
+export function filesOfImage(dataDir: DataDir, id: ImageId, options: StoreOptions = {}): string[] {
+  const image = loadImage(openStore(dataDir, options), id);
+  if (image === undefined) return [];
+  return [
+    dataDir.imageRecord(id),
+    dataDir.imageManifest(id),
+    dataDir.imageSignature(id),
+    dataDir.verifiedRecord(id),
+    ...image.refs.flatMap((key) => [dataDir.ref(key), dataDir.verifiedRef(key)]),
+    ...blobsOf(image).map(({ digest }) => dataDir.blob(digest)),
+  ];
+}
