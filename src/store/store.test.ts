@@ -262,7 +262,16 @@ describe("removal and collection", () => {
     for (const file of files) age(file, 100_000);
     // blob, manifest, signature, verdict, two names, download, unfinished record
     expect(collect(50_000_000).leftovers).toBe(8);
-    expect(Bun.spawnSync(["find", dataDir.cas, "-type", "f"]).stdout.toString().trim()).toBe(old);
+    const left = Bun.spawnSync([
+      "find",
+      dataDir.blobs,
+      dataDir.imageRecords,
+      dataDir.refs,
+      dataDir.verified,
+      "-type",
+      "f",
+    ]);
+    expect(left.stdout.toString().trim()).toBe(old);
   });
 
   test("a download under its lock is left, whatever its age", () => {
