@@ -3,6 +3,8 @@
  * src/host/worker.ts) is this same program under a hidden name.
  */
 
+import { takeUmask } from "./host/umask.ts";
+
 const [first, name] = process.argv.slice(2);
 
 if (first === "worker" && name === "fetch") await (await import("./fetch/worker.ts")).runFetchWorker();
@@ -18,8 +20,7 @@ else {
   };
   process.on("uncaughtException", bug);
   process.on("unhandledRejection", bug);
+  takeUmask();
   const { runCommandLine } = await import("./cli/mod.ts");
   process.exitCode = await runCommandLine(process.argv.slice(2));
 }
-
-export {};

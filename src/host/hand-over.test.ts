@@ -23,18 +23,19 @@ describe("activatedSockets", () => {
 });
 
 describe("handOver", () => {
-  test("restores the soft limit, signals and close-on-exec, then executes without BUN_ variables", () => {
+  test("restores the soft limit, umask, signals and close-on-exec, then executes without BUN_ variables", () => {
     const { host, calls, returns } = recordingHost();
     returns("getLimit", { soft: 4096n, hard: 4096n });
     const run = () =>
       handOver(
         host,
-        { softOpenFiles: 1024n, listenFds: 0 },
+        { softOpenFiles: 1024n, listenFds: 0, umask: 0o027 },
         { path: "/x", argv: ["x"], env: { A: "1", BUN_OPTIONS: "--preload=/evil" }, keep: [2000] },
       );
     expect(run).toThrow(Replaced);
     expect(calls.find((call) => call.name === "setLimit")?.args[1]).toEqual({ soft: 1024n, hard: 4096n });
     expect(calls.some((call) => call.name === "resetSignals")).toBe(true);
+    expect(calls.find((call) => call.name === "umask")?.args).toEqual([0o027]);
     expect(calls.at(-1)).toEqual({ name: "execve", args: ["/x", ["x"], { A: "1" }] });
   });
 });

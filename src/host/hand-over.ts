@@ -6,6 +6,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { F, FD_CLOEXEC, O, RLIMIT_NOFILE, SIGNAL } from "./constants.ts";
 import type { Host } from "./host.ts";
+import { callerUmask } from "./umask.ts";
 
 export interface HandOver {
   /** Absolute path, or one relative to the current root. */
@@ -20,6 +21,7 @@ export interface HandOver {
 export interface CallerState {
   softOpenFiles: bigint;
   listenFds: number;
+  umask: number;
 }
 
 /** systemd's DefaultLimitNOFILE= is "1024:524288" (systemd-system.conf(5)). */
@@ -33,7 +35,11 @@ const SYSTEMD_SOFT = 1024n;
  */
 export function callerState(host: Host): CallerState {
   const own = host.getLimit(RLIMIT_NOFILE);
-  return { softOpenFiles: originalSoftLimit(own.hard, parentLimit()), listenFds: activatedSockets() };
+  return {
+    softOpenFiles: originalSoftLimit(own.hard, parentLimit()),
+    listenFds: activatedSockets(),
+    umask: callerUmask(),
+  };
 }
 
 /** Pure, for tests: `hard` is ours, `parent` is what the parent has now. */
@@ -60,13 +66,14 @@ export function activatedSockets(env: Readonly<Record<string, string | undefined
   return /^[0-9]{1,4}$/.test(count) ? Number(count) : 0;
 }
 
-/** Restores the caller's limits, signals and descriptors, and executes. Synchronous; does not return. Throws SystemCallError when the kernel refuses. */
+/** Restores the caller's limits, umask, signals and descriptors, and executes. Synchronous; does not return. Throws SystemCallError when the kernel refuses. */
 export function handOver(host: Host, caller: CallerState, target: HandOver): never {
   const limit = host.getLimit(RLIMIT_NOFILE);
   host.setLimit(RLIMIT_NOFILE, {
     soft: caller.softOpenFiles < limit.hard ? caller.softOpenFiles : limit.hard,
     hard: limit.hard,
   });
+  host.umask(caller.umask);
   for (const fd of [0, 1, 2]) makeBlocking(host, fd);
   const kept = new Set(target.keep);
   for (let index = 0; index < caller.listenFds; index += 1) kept.add(3 + index);

@@ -1,8 +1,9 @@
 /** Mounting a rendered tree: one overlay of its layers, with an upper directory of the pod's own. */
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { RktError } from "../core/errors.ts";
-import { AT_FDCWD, FSCONFIG, type Host, isErrno, MOUNT_ATTR, MOVE_MOUNT_F_EMPTY_PATH, MS } from "../host/mod.ts";
+import { AT, AT_FDCWD, FSCONFIG, type Host, isErrno, MOUNT_ATTR, MOVE_MOUNT_F_EMPTY_PATH, MS, O } from "../host/mod.ts";
 
 export interface OverlayMount {
   /** Directory that the lower names are relative to. */
@@ -37,6 +38,7 @@ export function mountOverlay(host: Host, overlay: OverlayMount): void {
   }
   for (const directory of [overlay.upper, overlay.work, overlay.target])
     mkdirSync(directory, { recursive: true, mode: 0o755 });
+  takeRootAttributes(host, overlay);
   const options = `lowerdir=${overlay.lower.join(":")},upperdir=${overlay.upper},workdir=${overlay.work},userxattr`;
   host.chdir(overlay.base);
   if (Buffer.byteLength(options) <= LONGEST_OPTIONS && !needsEscape(overlay)) {
@@ -44,6 +46,19 @@ export function mountOverlay(host: Host, overlay: OverlayMount): void {
     return;
   }
   mountManyLayers(host, overlay);
+}
+
+/** The mount's root directory is the upper one: it gets the owner and mode of the image's root, not those that a new directory has here. */
+function takeRootAttributes(host: Host, { base, lower: [top], upper }: OverlayMount): void {
+  if (top === undefined) return;
+  const { uid, gid, mode } = statSync(join(base, top));
+  const fd = host.openat(AT_FDCWD, upper, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0);
+  try {
+    host.fchownat(fd, "", uid, gid, AT.EMPTY_PATH);
+    host.fchmod(fd, mode & 0o7777);
+  } finally {
+    host.close(fd);
+  }
 }
 
 /** Colons and commas end a path in the option string. */

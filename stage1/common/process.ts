@@ -4,6 +4,7 @@ import { writeSync } from "node:fs";
 import { errorChain, exitStatusOf, FAILURE_STATUS } from "../../src/core/errors.ts";
 import type { RktEvent } from "../../src/core/events.ts";
 import { linux } from "../../src/host/linux.ts";
+import { takeUmask } from "../../src/host/umask.ts";
 import type { Entrypoint, RunEntrypoint, Stage1Io } from "./io.ts";
 
 export interface Entrypoints {
@@ -15,6 +16,7 @@ export interface Entrypoints {
 
 /** Runs `process.argv[2]` of `entrypoints`; gives the exit status. Does not come back from `run`. */
 export async function runEntrypoint(entrypoints: Entrypoints): Promise<number> {
+  takeUmask();
   const [name = "", ...argv] = process.argv.slice(2);
   const debug = argv.includes("--debug") || argv.includes("--debug=true");
   if (!isEntrypoint(name)) {

@@ -8,14 +8,24 @@ import { join } from "node:path";
 import type { PodFiles } from "../../src/core/data-dir.ts";
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
-import { AT_FDCWD, CLONE, callerState, type Host, handOver, isErrno, MS, O } from "../../src/host/mod.ts";
+import {
+  AT_FDCWD,
+  type CallerState,
+  CLONE,
+  callerState,
+  type Host,
+  handOver,
+  isErrno,
+  MS,
+  O,
+} from "../../src/host/mod.ts";
 import type { RuntimeApp } from "../../src/spec/appc/mod.ts";
 import { appEnvironment, DEFAULT_PATH } from "../common/app-environment.ts";
 import { attach } from "../common/attach.ts";
 import { findProgram } from "../common/find-binary.ts";
 import { resolveIdentity } from "../common/identity.ts";
 import { makeDirectoryInRoot, makeFileInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
-import type { RunEntrypoint } from "../common/io.ts";
+import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { type AppMount, appMounts } from "../common/mounts.ts";
 import { lockDescriptor, readRunRequest } from "../common/pod.ts";
 import { makeReadOnly, type OpenVolume, openVolume } from "../common/volumes.ts";
@@ -66,10 +76,21 @@ export const run: RunEntrypoint = async (argv, io) => {
   return handOver(host, caller, {
     path: binary,
     argv: [program, ...args],
-    env: Object.fromEntries(environment),
+    env: { ...Object.fromEntries(environment), ...socketVariables(caller, io.env) },
     keep: [lockFd],
   });
 };
+
+/** The activated sockets are the app's, which is the process that they were meant for (sd_listen_fds(3)). */
+function socketVariables(caller: CallerState, env: Stage1Io["env"]): Record<string, string> {
+  if (caller.listenFds === 0) return {};
+  const names = env["LISTEN_FDNAMES"];
+  return {
+    LISTEN_PID: String(process.pid),
+    LISTEN_FDS: String(caller.listenFds),
+    ...(names === undefined ? {} : { LISTEN_FDNAMES: names }),
+  };
+}
 
 /** pid and pgid are how other commands find a pod that has no cgroup of its own (docs/pod-lifecycle.md). execve keeps both. */
 function writePids(files: PodFiles, host: Host): void {

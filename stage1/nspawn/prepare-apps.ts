@@ -13,6 +13,7 @@ import type { Stage1Io } from "../common/io.ts";
 import { appMounts } from "../common/mounts.ts";
 import { type OpenVolume, openVolume } from "../common/volumes.ts";
 import type { AppMounts } from "./app-mounts.ts";
+import { appSockets, type InheritedSocket } from "./sockets.ts";
 import type { AppUnit } from "./units.ts";
 
 export interface PodApp {
@@ -32,15 +33,20 @@ const DIRECTORIES: readonly [string, number][] = [
 ];
 
 /** Opens the volumes (detached, close-on-exec). Throws INVALID_INPUT or NOT_FOUND for what the images or the host lack. */
-export function prepareApps(io: Stage1Io, files: PodFiles, manifest: PodManifest): PodApp[] {
+export function prepareApps(
+  io: Stage1Io,
+  files: PodFiles,
+  manifest: PodManifest,
+  inherited: readonly InheritedSocket[],
+): PodApp[] {
   const memory = new Map<string, OpenVolume>();
-  return manifest.apps.map((runtimeApp) => prepareApp(io, files, manifest, runtimeApp, memory));
+  return manifest.apps.map((runtimeApp) => prepareApp(io, files, { manifest, inherited }, runtimeApp, memory));
 }
 
 function prepareApp(
   io: Stage1Io,
   files: PodFiles,
-  manifest: PodManifest,
+  { manifest, inherited }: { manifest: PodManifest; inherited: readonly InheritedSocket[] },
   runtimeApp: RuntimeApp,
   memory: Map<string, OpenVolume>,
 ): PodApp {
@@ -84,7 +90,7 @@ function prepareApp(
     const hasHosts = statInRoot(host, root, "/etc/hosts") !== undefined;
     const { readOnlyRootFs: readOnlyRoot } = runtimeApp;
     return {
-      unit: { runtimeApp, app, identity, binary, volumes },
+      unit: { runtimeApp, app, identity, binary, volumes, sockets: appSockets(manifest, runtimeApp, inherited) },
       mounts: { name, readOnlyRoot, hasHosts, volumes, writable },
       environment,
     };

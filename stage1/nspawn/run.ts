@@ -1,7 +1,7 @@
 /** nspawn `run`: from a pod's directory to systemd-nspawn. The exported function is the list of what happens, in order. */
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { PodFiles } from "../../src/core/data-dir.ts";
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
@@ -21,6 +21,7 @@ import { appStatusFiles, type RunArguments } from "../../src/stage1-contract/mod
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
 import { mountApps } from "./app-mounts.ts";
+import { callerLimits, type NamedLimit } from "./caller-limits.ts";
 import { mountControllers } from "./cgroup-mounts.ts";
 import { closeDevices, makeDiskNodes } from "./devices.ts";
 import { feedInput, onTerminal } from "./input.ts";
@@ -29,6 +30,7 @@ import { filterPod, hasPodFilter } from "./pod-filter.ts";
 import { limitPod } from "./pod-limits.ts";
 import { type PodApp, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds } from "./resolver.ts";
+import { inheritedSockets, portsWithSocket } from "./sockets.ts";
 import { hostRunsSystemd, supervisor } from "./supervisor.ts";
 import { environmentFile } from "./unit-text.ts";
 import { type AppInput, appUnits, defaultTarget } from "./units.ts";
@@ -40,20 +42,24 @@ export const run: RunEntrypoint = async (argv, io) => {
   if (run.privateUsers !== undefined)
     throw new RktError("UNSUPPORTED", "Cannot use --private-users: this stage1 does not map users yet");
   const lockFd = lockDescriptor(io.env);
-  const caller = callerState(host);
+  // The pod's own files are as rkt and systemd make them, whatever the caller's umask.
+  const caller = { ...callerState(host), umask: 0o022 };
+  const limits = callerLimits(host, caller);
   const input = !run.interactive ? "none" : onTerminal() ? "terminal" : "fifo";
   if (input === "fifo") feedInput(host, files.stage1Rootfs, podDir);
   // First of all, so that whatever a crash leaves is found.
   const layout = detectCgroups();
   const cgroup = joinCgroup(io, uuid, layout);
   writeFileSync(files.ppid, `${process.pid}\n`, { mode: 0o644 });
-  const apps = prepareApps(io, files, manifest);
+  const inherited = inheritedSockets(caller.listenFds);
+  const apps = prepareApps(io, files, manifest, inherited);
+  const served = portsWithSocket(manifest, inherited);
   limitPod(io, manifest, cgroup, layout);
   const network = await setUpNetwork({
     uuid,
     podDir,
     net: run.net,
-    ports: resolvePorts(manifest),
+    ports: resolvePorts(manifest).filter((port) => !served.has(port.name)),
     localConfigDir: run.localConfig,
     stage1NetDirs: [],
     emit: io.emit,
@@ -66,13 +72,13 @@ export const run: RunEntrypoint = async (argv, io) => {
     hostname,
     network?.dns,
   );
-  writeUnits(host, files, manifest, apps, run, { hostname, input });
+  writeUnits(host, files, manifest, apps, run, { hostname, input, limits });
   if (!run.disablePaths) closeDevices(host, cgroup, layout, apps);
   const ownFilter = hasPodFilter(
     apps.map((app) => app.unit.app),
     run.disableSeccomp,
   );
-  const target = supervisor(files, { run, uuid, manifest, env: definedVariables(io.env), ownFilter });
+  const target = supervisor(files, { run, uuid, manifest, env: definedVariables(io.env), ownFilter, limits });
 
   // From here to execve: synchronous calls only.
   const runIsTmpfs = isTmpfs(host, "/run");
@@ -112,7 +118,7 @@ function writeUnits(
   manifest: PodManifest,
   apps: readonly PodApp[],
   run: RunArguments,
-  { hostname, input }: { hostname: string; input: AppInput },
+  { hostname, input, limits }: { hostname: string; input: AppInput; limits: readonly NamedLimit[] },
 ): void {
   const root = files.stage1Rootfs;
   const units = join(root, "etc/systemd/system");
@@ -132,12 +138,16 @@ function writeUnits(
     disableCapabilities: run.disableCapabilitiesRestriction,
     disablePaths: run.disablePaths,
     disableSeccomp: run.disableSeccomp,
+    limits,
   };
   writeFileSync(join(units, "default.target"), defaultTarget(manifest.apps.map((app) => app.name)), { mode: 0o644 });
   for (const app of apps) {
     const name = app.unit.runtimeApp.name;
     writeFileSync(join(root, "rkt/env", name), environmentFile(app.environment), { mode: 0o600 });
-    for (const [file, text] of appUnits(app.unit, options)) writeFileSync(join(units, file), text, { mode: 0o644 });
+    for (const [file, text] of appUnits(app.unit, options)) {
+      mkdirSync(dirname(join(units, file)), { recursive: true, mode: 0o755 });
+      writeFileSync(join(units, file), text, { mode: 0o644 });
+    }
     // Where app-ended finds out whether the limit was hit.
     if (hasLimits(app.unit.app))
       writeFileSync(join(root, "rkt/memory", name), `app.slice/${sliceName(name)}\n`, { mode: 0o644 });

@@ -7,6 +7,7 @@ import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
 import { type App, apparmorProfile, capabilitySets, type Isolator, noNewPrivileges } from "../../src/spec/appc/mod.ts";
 import type { Device } from "../common/volumes.ts";
+import { limitDirectives, type NamedLimit } from "./caller-limits.ts";
 import { hasLimits, sliceName } from "./limits.ts";
 import { filterLines } from "./seccomp.ts";
 import { lineText } from "./unit-text.ts";
@@ -33,6 +34,7 @@ export interface SandboxOptions {
   readonly console: boolean;
   /** The running kernel's release. */
   readonly kernel: string;
+  readonly limits: readonly NamedLimit[];
 }
 
 /** The [Service] lines. Throws INVALID_INPUT for names that are no capability or system call. */
@@ -45,6 +47,9 @@ export function sandboxLines(sandbox: Sandbox, options: SandboxOptions): string[
     ...fileSystems(sandbox, options),
     ...devices(sandbox, options),
     ...rights(sandbox, options),
+    ...limitDirectives(options.limits),
+    // systemd starts its services with SIGPIPE ignored, a shell or another engine does not: `yes | head -1` in an app would not end.
+    "IgnoreSIGPIPE=no",
     // Without it systemd limits each app to 15 % of the host's processes, now that it may write the controller.
     "TasksMax=infinity",
     ...(hasLimits(sandbox.app) ? [`Slice=${sliceName(sandbox.name)}`] : []),

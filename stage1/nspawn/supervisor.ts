@@ -6,6 +6,7 @@ import type { PodFiles } from "../../src/core/data-dir.ts";
 import type { PodManifest } from "../../src/spec/appc/mod.ts";
 import { capabilitySets } from "../../src/spec/appc/mod.ts";
 import type { RunArguments } from "../../src/stage1-contract/mod.ts";
+import { limitArguments, type NamedLimit } from "./caller-limits.ts";
 import { DEFAULT_CAPABILITIES } from "./sandbox.ts";
 
 export interface SupervisorInput {
@@ -15,6 +16,7 @@ export interface SupervisorInput {
   readonly env: Readonly<Record<string, string>>;
   /** The pod's seccomp filter is ours (pod-filter.ts): systemd-nspawn must not build its own. */
   readonly ownFilter: boolean;
+  readonly limits: readonly NamedLimit[];
 }
 
 /** sd_booted(3). */
@@ -50,6 +52,7 @@ export function supervisor(
     "--resolv-conf=off",
     "--timezone=off",
     `--capability=${capabilities(input)}`,
+    ...limitArguments(input.limits),
     "--",
     "--default-standard-output=tty",
     ...(run.debug ? [] : ["--log-target=null", "--show-status=0"]),

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { RktError } from "../../src/core/errors.ts";
 import { BLANK_APP, type Isolator, type RuntimeApp } from "../../src/spec/appc/mod.ts";
 import { boundingSet, DEFAULT_CAPABILITIES } from "./sandbox.ts";
+import type { AppSocket } from "./sockets.ts";
 import { commandLine, environmentFile, lineText, pathWord } from "./unit-text.ts";
 import { appUnits, type UnitOptions } from "./units.ts";
 
@@ -14,10 +15,16 @@ const OPTIONS: UnitOptions = {
   console: false,
   kernel: "6.1.0",
   disks: ["/rkt/disks/vda"],
+  limits: [{ name: "NOFILE", soft: 1000n, hard: 2n ** 64n - 1n }],
 };
 
 /** The unit files of an app called a-b. */
-function units(app: Partial<typeof BLANK_APP>, uid = 0, options = OPTIONS): Map<string, string> {
+function units(
+  app: Partial<typeof BLANK_APP>,
+  uid = 0,
+  options = OPTIONS,
+  sockets: readonly AppSocket[] = [],
+): Map<string, string> {
   const whole = { ...BLANK_APP, exec: ["/bin/app"], ...app };
   const runtimeApp = {
     name: "a-b",
@@ -28,7 +35,7 @@ function units(app: Partial<typeof BLANK_APP>, uid = 0, options = OPTIONS): Map<
     annotations: [],
   } as unknown as RuntimeApp;
   const identity = { uid, gid: uid, groups: [], name: undefined, home: undefined };
-  return appUnits({ runtimeApp, app: whole, identity, binary: whole.exec[0] ?? "", volumes: [] }, options);
+  return appUnits({ runtimeApp, app: whole, identity, binary: whole.exec[0] ?? "", volumes: [], sockets }, options);
 }
 
 const isolator = (name: string, value: unknown): Isolator => ({ name, value }) as Isolator;
@@ -59,6 +66,23 @@ describe("an app's units", () => {
     expect(lines(service, "ExecStartPre")).toEqual(['ExecStartPre="!:/pre"']);
     expect(service).not.toContain("PermissionsStartOnly");
     expect(service).not.toContain("RootDirectoryStartOnly");
+  });
+  test("has the caller's limits, and signals as another program would", () => {
+    for (const [file, unit] of units({})) {
+      if (!file.endsWith(".service")) continue;
+      expect(lines(unit, "LimitNOFILE")).toEqual(["LimitNOFILE=1000:infinity"]);
+      expect(lines(unit, "IgnoreSIGPIPE")).toEqual(["IgnoreSIGPIPE=no"]);
+    }
+  });
+  test("socket-activated ports are one socket unit, which the app requires", () => {
+    const sockets = [
+      { directive: "ListenStream", address: "0.0.0.0:80" },
+      { directive: "ListenDatagram", address: "53" },
+    ] as const;
+    const files = units({}, 0, OPTIONS, sockets);
+    expect(files.get("a-b.socket")).toContain("\nListenStream=0.0.0.0:80\nListenDatagram=53\n");
+    expect(lines(files.get("a-b.service"), "Requires")).toEqual(["Requires=a-b.socket"]);
+    expect(units({}).has("a-b.socket")).toBe(false);
   });
   test("what is entered into an app may do no more than the app", () => {
     const files = units({

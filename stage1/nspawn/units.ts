@@ -10,6 +10,7 @@ import type { Identity } from "../common/identity.ts";
 import { INPUT_FIFO } from "./input.ts";
 import { hasLimits, limitLines, oomScoreLines, sliceName } from "./limits.ts";
 import { type Sandbox, type SandboxOptions, sandboxLines } from "./sandbox.ts";
+import type { AppSocket } from "./sockets.ts";
 import { commandLine, lineText } from "./unit-text.ts";
 
 export interface AppUnit {
@@ -18,6 +19,8 @@ export interface AppUnit {
   readonly identity: Identity;
   readonly binary: string;
   readonly volumes: Sandbox["volumes"];
+  /** Socket-activated ports. */
+  readonly sockets: readonly AppSocket[];
 }
 
 /** "terminal": the console, for input and output. "fifo": input.ts fills it. */
@@ -38,6 +41,11 @@ export function appUnits(unit: AppUnit, options: UnitOptions): Map<string, strin
     [`${name}.service`, appService(unit, options)],
     [`enter-${name}@.service`, enterService(unit, options)],
   ]);
+  if (unit.sockets.length > 0) {
+    files.set(`${name}.socket`, appSocket(unit));
+    // systemd offers the descriptors that it was started with to the units it knows before its first job: what the root slice refers to (seen with 252).
+    files.set(`-.slice.d/${name}.conf`, text(["[Unit]", `Wants=${name}.socket`]));
+  }
   if (hasLimits(unit.app)) {
     const limits = limitLines(unit.app, options.disks);
     files.set(sliceName(name), text(["[Unit]", "DefaultDependencies=no", "", "[Slice]", ...limits]));
@@ -67,6 +75,7 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     `OnSuccess=app-succeeded@${name}.service`,
     `OnFailure=app-failed@${name}.service`,
     ...(options.journal ? ["Wants=systemd-journald.service", "After=systemd-journald.service"] : []),
+    ...(unit.sockets.length > 0 ? [`Requires=${name}.socket`, `After=${name}.socket`] : []),
     "",
     "[Service]",
     "Restart=no",
@@ -82,6 +91,21 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     ...stdio(runtimeApp, options),
     ...oomScoreLines(app),
     ...sandboxLines(sandboxOf(unit), options),
+  ]);
+}
+
+/** All sockets in one unit: that keeps their order. */
+function appSocket({ runtimeApp: { name }, sockets }: AppUnit): string {
+  return text([
+    "[Unit]",
+    "DefaultDependencies=no",
+    "Conflicts=halt.target",
+    "Before=halt.target",
+    "",
+    "[Socket]",
+    `Service=${name}.service`,
+    "BindIPv6Only=both",
+    ...sockets.map(({ directive, address }) => `${directive}=${address}`),
   ]);
 }
 
