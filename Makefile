@@ -56,7 +56,7 @@ check: setup
 	@tools/check.sh
 
 format: setup
-	@node_modules/@biomejs/cli-linux-$(ARCH)/biome check --write .
+	@node_modules/@biomejs/cli-linux-$(ARCH:aarch64=arm64)/biome check --write .
 
 install: build
 	@tools/install.sh "$(DESTDIR)" "$(PREFIX)"

@@ -2,7 +2,8 @@
 # The repository's own rules: types, format and lint, import direction, size of the run path, words that do not belong here.
 set -u
 cd "$(dirname "$0")/.."
-bun=$(ls node_modules/@oven/bun-linux-*/bin/bun | head -n 1)
+# Not the first that is there: older npm installs the variants for other C libraries too.
+bun=node_modules/@oven/bun-linux-$(uname -m | sed 's/x86_64/x64/')/bin/bun
 failed=0
 step() {
   name=$1
@@ -10,6 +11,6 @@ step() {
   if output=$("$@" 2>&1); then echo "ok    $name"; else failed=1; echo "FAIL  $name"; printf '%s\n' "$output" | tail -n 40; fi
 }
 step "types" node_modules/.bin/tsc -p .
-step "format and lint" "$(ls node_modules/@biomejs/cli-linux-*/biome | head -n 1)" check --error-on-warnings .
+step "format and lint" "node_modules/@biomejs/cli-linux-$(uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')/biome" check --error-on-warnings .
 step "import direction, module files, forbidden words" "$bun" --no-env-file tools/check-repository.ts
 exit $failed

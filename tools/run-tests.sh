@@ -3,7 +3,8 @@
 # Integration tests run one file after the other: they share the machine's mounts, networks and firewall.
 set -u
 cd "$(dirname "$0")/.."
-bun=$(ls node_modules/@oven/bun-linux-*/bin/bun | head -n 1)
+# Not the first that is there: older npm installs the variants for other C libraries too.
+bun=node_modules/@oven/bun-linux-$(uname -m | sed 's/x86_64/x64/')/bin/bun
 RKT=${RKT:-$PWD/build/rkt}
 export RKT
 

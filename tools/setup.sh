@@ -58,3 +58,7 @@ if [ "$(cat $stamp 2>/dev/null)" != "$(cksum < package-lock.json)" ]; then
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
   cksum < package-lock.json > $stamp
 fi
+
+case " $* " in
+  *" test "*) tools/test-packages.sh ;;
+esac

@@ -10,7 +10,7 @@ import { AT, AT_FDCWD, type Host, MOUNT_ATTR, MS, O, OPEN_TREE_CLOEXEC, OPEN_TRE
 import { attach, makeTarget } from "../common/attach.ts";
 import { openInRoot, openRoot } from "../common/in-root.ts";
 import { makeReadOnly, type OpenVolume } from "../common/volumes.ts";
-import { mountDev } from "./dev.ts";
+import { type DevOptions, mountDev } from "./dev.ts";
 import type { ResolverBind } from "./resolver.ts";
 
 export interface AppMounts {
@@ -32,17 +32,17 @@ export interface AppVolume {
   readonly shared: boolean;
 }
 
-/** After the unshare. `console`: the apps get the pod's console. Throws INVALID_INPUT for a target that cannot be one. */
+/** After the unshare. Throws INVALID_INPUT for a target that cannot be one. */
 export function mountApps(
   host: Host,
   files: PodFiles,
   apps: readonly AppMounts[],
   resolver: readonly ResolverBind[],
-  console: boolean,
+  dev: DevOptions,
 ): void {
   const attached = new Map<string, number>();
   try {
-    for (const app of apps) mountApp(host, files, app, { resolver, console, attached });
+    for (const app of apps) mountApp(host, files, app, { resolver, dev, attached });
   } finally {
     for (const fd of attached.values()) host.close(fd);
   }
@@ -52,7 +52,7 @@ const SHARED_MEMORY = "/dev/shm";
 
 interface Shared {
   readonly resolver: readonly ResolverBind[];
-  readonly console: boolean;
+  readonly dev: DevOptions;
   /** Memory that apps share, where the first of them has it mounted: tmpfs volumes by name, and /dev/shm. */
   readonly attached: Map<string, number>;
 }
@@ -70,7 +70,7 @@ function mountApp(host: Host, files: PodFiles, app: AppMounts, shared: Shared): 
         makeTarget(host, root, { target, isDirectory: open.isDirectory, what: volume(name) });
     const writable = app.writable.map((path) => ({ path, fd: cloneInRoot(host, root, path) }));
     const shm = shared.attached.get(SHARED_MEMORY);
-    mountDev(host, root, shm === undefined ? undefined : clone(host, shm), shared.console);
+    mountDev(host, root, shm === undefined ? undefined : clone(host, shm), shared.dev);
     if (shm === undefined) shared.attached.set(SHARED_MEMORY, openInRoot(host, root, SHARED_MEMORY, O.PATH));
     for (const bind of shared.resolver) if (bind.always || !app.hasHosts) bindResolver(host, root, files, bind);
     if (app.readOnlyRoot) readOnly(host, root, 0);

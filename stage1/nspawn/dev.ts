@@ -20,20 +20,25 @@ const NODES = [
 const LINKS = [
   ["fd", "/proc/self/fd"],
   ["stdin", "/proc/self/fd/0"],
-  ["stdout", "/proc/self/fd/1"],
-  ["stderr", "/proc/self/fd/2"],
   ["ptmx", "pts/ptmx"],
   ["log", "/run/systemd/journal/dev-log"],
 ] as const;
 
+export interface DevOptions {
+  /** A mount point for the pod's console. */
+  readonly console: boolean;
+  /** Descriptors 1 and 2 are sockets, which cannot be opened by name; the logs of many images are links to /dev/stdout. These get the console. */
+  readonly journal: boolean;
+}
+
 /**
- * Mounts /dev on the root (a descriptor), with pseudo-terminals of the app's own and shared memory: `shm` (a detached mount; closed), or some of its own. `console`: a mount point for the pod's
- * console. In the pod's mount namespace.
+ * Mounts /dev on the root (a descriptor), with pseudo-terminals of the app's own and shared memory: `shm` (a detached mount; closed), or some of its own. In
+ * the pod's mount namespace.
  */
-export function mountDev(host: Host, root: number, shm: number | undefined, console: boolean): void {
+export function mountDev(host: Host, root: number, shm: number | undefined, options: DevOptions): void {
   const attributes = MOUNT_ATTR.NOSUID | MOUNT_ATTR.NOEXEC;
   const dev = fileSystem(host, "tmpfs", { mode: "755", size: "64k", nr_inodes: "1k" }, attributes);
-  fill(host, dev, console);
+  fill(host, dev, options);
   const device = (fd: number, target: string) =>
     attach(host, root, { fd, isDirectory: true, target, what: "the devices" });
   device(dev, "/dev");
@@ -42,11 +47,16 @@ export function mountDev(host: Host, root: number, shm: number | undefined, cons
   device(shm ?? fileSystem(host, "tmpfs", { mode: "1777" }, MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV), "/dev/shm");
 }
 
-function fill(host: Host, dev: number, console: boolean): void {
+function fill(host: Host, dev: number, { console, journal }: DevOptions): void {
   const mask = host.umask(0);
   try {
     for (const name of ["pts", "shm", "net"]) host.mkdirat(dev, name, 0o755);
     for (const [name, target] of LINKS) host.symlinkat(target, dev, name);
+    for (const [name, fd] of [
+      ["stdout", 1],
+      ["stderr", 2],
+    ] as const)
+      host.symlinkat(journal ? "console" : `/proc/self/fd/${fd}`, dev, name);
     for (const [name, major, minor] of NODES) host.mknodat(dev, name, S.IFCHR | 0o666, { major, minor });
     if (existsSync("/dev/net/tun")) host.mknodat(dev, "net/tun", S.IFCHR | 0o666, { major: 10, minor: 200 });
     if (console) host.mknodat(dev, "console", S.IFREG | 0o600, { major: 0, minor: 0 });

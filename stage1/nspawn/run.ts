@@ -72,7 +72,9 @@ export const run: RunEntrypoint = async (argv, io) => {
     hostname,
     network?.dns,
   );
-  writeUnits(host, files, manifest, apps, run, { hostname, input, limits });
+  const journal = writesJournal(manifest);
+  const dev = { console: input === "terminal" || (journal && input === "none"), journal: journal && input === "none" };
+  writeUnits(host, files, manifest, apps, run, { hostname, input, journal, console: dev.console, limits });
   if (!run.disablePaths) closeDevices(host, cgroup, layout, apps);
   const ownFilter = hasPodFilter(
     apps.map((app) => app.unit.app),
@@ -89,7 +91,7 @@ export const run: RunEntrypoint = async (argv, io) => {
     files,
     apps.map((app) => app.mounts),
     resolver,
-    input === "terminal",
+    dev,
   );
   if (!runIsTmpfs) ownNspawnDirectory(host);
   if (network !== undefined) joinNetns(host, network.netnsPath);
@@ -118,7 +120,11 @@ function writeUnits(
   manifest: PodManifest,
   apps: readonly PodApp[],
   run: RunArguments,
-  { hostname, input, limits }: { hostname: string; input: AppInput; limits: readonly NamedLimit[] },
+  {
+    hostname,
+    limits,
+    ...how
+  }: { hostname: string; input: AppInput; journal: boolean; console: boolean; limits: readonly NamedLimit[] },
 ): void {
   const root = files.stage1Rootfs;
   const units = join(root, "etc/systemd/system");
@@ -128,13 +134,9 @@ function writeUnits(
   writeFileSync(join(root, "etc/machine-id"), `${run.uuid.replaceAll("-", "")}\n`, { mode: 0o444 });
   writeAccounts(root, apps);
   const options = {
-    input,
-    console: input === "terminal",
+    ...how,
     kernel: readFileSync("/proc/sys/kernel/osrelease", "utf8").trim(),
     disks: apps.some((app) => limitsDisks(app.unit.app)) ? makeDiskNodes(host, root) : [],
-    journal:
-      hostRunsSystemd() ||
-      manifest.annotations.some(({ name, value }) => name === "coreos.com/rkt/stage1/journal" && value === "true"),
     disableCapabilities: run.disableCapabilitiesRestriction,
     disablePaths: run.disablePaths,
     disableSeccomp: run.disableSeccomp,
@@ -155,6 +157,14 @@ function writeUnits(
     // Their times count. The app starts a tenth of a second from here, when no code of ours is left to write it down.
     for (const file of [created, started]) writeFileSync(join(root, "rkt/status", file), "", { mode: 0o644 });
   }
+}
+
+/** Where the host has a journal, whose tools then show the pod's. */
+function writesJournal({ annotations }: PodManifest): boolean {
+  return (
+    hostRunsSystemd() ||
+    annotations.some(({ name, value }) => name === "coreos.com/rkt/stage1/journal" && value === "true")
+  );
 }
 
 /** systemd refuses a numeric User= that its own /etc/passwd lacks (status 217); the names here mean nothing to the apps, which see their images' files. */

@@ -30,7 +30,7 @@ export interface SandboxOptions {
   readonly disableCapabilities: boolean;
   readonly disablePaths: boolean;
   readonly disableSeccomp: boolean;
-  /** The pod's console is the app's terminal. */
+  /** The app gets the pod's console: as its terminal, or for what opens /dev/stdout by name. */
   readonly console: boolean;
   /** The running kernel's release. */
   readonly kernel: string;

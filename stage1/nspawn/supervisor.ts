@@ -54,7 +54,8 @@ export function supervisor(
     `--capability=${capabilities(input)}`,
     ...limitArguments(input.limits),
     "--",
-    "--default-standard-output=tty",
+    // Units of ours are silent; those that say something write to /dev/console by name. A unit on the "tty" would set the mode of the console at its end.
+    "--default-standard-output=null",
     ...(run.debug ? [] : ["--log-target=null", "--show-status=0"]),
   ];
   return { path: loader, argv, env: environment(input) };

@@ -74,7 +74,7 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     // Two units: where one has both triggers, systemd does not pass the app's status on ("multiple trigger source candidates", seen with 252).
     `OnSuccess=app-succeeded@${name}.service`,
     `OnFailure=app-failed@${name}.service`,
-    ...(options.journal ? ["Wants=systemd-journald.service", "After=systemd-journald.service"] : []),
+    ...startedBefore(identity, options),
     ...(unit.sockets.length > 0 ? [`Requires=${name}.socket`, `After=${name}.socket`] : []),
     "",
     "[Service]",
@@ -107,6 +107,16 @@ function appSocket({ runtimeApp: { name }, sockets }: AppUnit): string {
     "BindIPv6Only=both",
     ...sockets.map(({ directive, address }) => `${directive}=${address}`),
   ]);
+}
+
+/** What an app needs besides itself. Nothing for root on a console: a process more at the start is a twentieth of it. */
+function startedBefore({ uid }: Identity, { journal, input }: UnitOptions): string[] {
+  const units = [
+    ...(journal ? ["systemd-journald.service"] : []),
+    // With a terminal for its input systemd gives the app the console itself.
+    ...(uid !== 0 && input !== "terminal" ? ["console-access.service"] : []),
+  ];
+  return units.length === 0 ? [] : [`Wants=${units.join(" ")}`, `After=${units.join(" ")}`];
 }
 
 /** A command entered into the app, as root: what runs and where its input comes from is said by a drop-in of the instance (enter.ts); what it may do, here. */
@@ -153,7 +163,9 @@ function stdio(app: RuntimeApp, { input, journal }: UnitOptions): string[] {
   };
   const output = (stream: string) => {
     if (mode(stream, "log") === "null") return "null";
-    return journal && input === "none" ? "journal+console" : "tty";
+    // "tty" would be the same descriptor, but at the unit's end systemd sets the console's mode back, and the other apps' users could no longer open it by
+    // name (console-access.service). For the journal's copy on the console it does that to TTYPath: a file that is not there.
+    return journal && input === "none" ? "journal+console" : "file:/dev/console";
   };
   mode("stdin", "null");
   const source = input === "fifo" ? `file:${INPUT_FIFO}` : "null";
@@ -161,7 +173,7 @@ function stdio(app: RuntimeApp, { input, journal }: UnitOptions): string[] {
     `StandardInput=${source}`,
     `StandardOutput=${output("stdout")}`,
     `StandardError=${output("stderr")}`,
-    "TTYPath=/dev/console",
+    "TTYPath=/run/no-terminal",
   ];
 }
 

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Downloads the Debian packages (with all that they depend on) of which tests make images: build/.cache/test-packages/NAME/*.deb, once.
+# The host's own sources and apt's signature checks are used; nothing is installed on the host. `make clean` makes the next run ask the mirror again.
+set -eu
+cd "$(dirname "$0")/.."
+cache=build/.cache/test-packages
+
+fetch() { # fetch NAME PACKAGE…
+  name=$1
+  shift
+  target=$cache/$name
+  [ ! -e "$target/complete" ] || return 0
+  rm -rf "$target.new"
+  mkdir -p "$target.new/partial"
+  # An empty status file: apt then resolves as if nothing were installed, and takes every dependency.
+  : > "$target.new/status"
+  here=$PWD/$target.new
+  set -- -q -y --no-install-recommends --download-only \
+    -o Dir::State::status="$here/status" -o Dir::Cache::archives="$here" -o APT::Sandbox::User= -o Debug::NoLocking=true install "$@"
+  echo "setup: packages of the test image $name" >&2
+  # The lists may be older than the mirror: then once more with new ones.
+  if ! apt-get "$@" > "$here/log" 2>&1; then
+    if ! { apt-get update && apt-get "$@"; } > "$here/log" 2>&1; then
+      tail -n 20 "$here/log" >&2
+      echo "setup: cannot download the packages of the test image $name (above: the end of apt's output)" >&2
+      exit 1
+    fi
+  fi
+  rm -rf "$target" "$here/partial" "$here/log" "$here/status"
+  touch "$here/complete"
+  mv "$here" "$target"
+}
+
+mkdir -p "$cache"
+fetch base base-files base-passwd dash coreutils libc-bin netbase util-linux
+fetch nginx nginx
+fetch redis redis-server
+fetch python python3
