@@ -4,6 +4,7 @@ import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { loadConfig } from "../config/mod.ts";
 import { DataDir, DEFAULT_DATA_DIR } from "../core/data-dir.ts";
+import type { Dialog } from "../core/dialog.ts";
 import { RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import { type InsecureOptions, parseInsecureOptions, SECURE } from "../core/insecure-options.ts";
@@ -33,7 +34,7 @@ export const GLOBAL_FLAGS: readonly FlagSpec[] = [
  * The engine that the global flags describe. Throws CommandLineError for a value that is none. `dataDir` is worked out when a command first asks for it (it may need the
  * configuration: INVALID_CONFIG), so `rkt version` touches no file.
  */
-export function createEngine(globals: FlagValues, emit: Emit): Engine {
+export function createEngine(globals: FlagValues, emit: Emit, dialog: Dialog): Engine {
   // Defaults are taken as they are: checking them as well costs every start 3 ms.
   const directory = (flag: string): string =>
     globals.given(flag) ? absoluteDirectory(flag, globals.string(flag)) : globals.string(flag);
@@ -54,6 +55,7 @@ export function createEngine(globals: FlagValues, emit: Emit): Engine {
     trustKeysFromHttps: globals.bool("trust-keys-from-https"),
     debug: globals.bool("debug"),
     emit,
+    dialog,
   };
 }
 

@@ -7,6 +7,7 @@ import { exitStatusOf, FAILURE_STATUS, RktError } from "../core/errors.ts";
 import { ROOT } from "./cli.ts";
 import type { Command } from "./command.ts";
 import { CommandLineError } from "./command-line-error.ts";
+import { dialogOn } from "./dialog.ts";
 import { type ParsedWords, parseWords } from "./flags.ts";
 import { createEngine, GLOBAL_FLAGS } from "./globals.ts";
 import { locate } from "./locate.ts";
@@ -62,7 +63,7 @@ export async function locateCommand(words: readonly string[]): Promise<LocatedCo
 }
 
 async function runCommand(command: Command, parsed: ParsedWords, report: Report): Promise<number> {
-  const engine = createEngine(parsed.globals, report.emit);
+  const engine = createEngine(parsed.globals, report.emit, dialogOn(report.output));
   if (command.requiresRoot === true && process.geteuid?.() !== 0)
     throw new RktError("PERMISSION", "cannot run as unprivileged user");
   const { flags, args, images } = parsed;

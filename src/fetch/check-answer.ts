@@ -32,7 +32,7 @@ export function checkAnswer(
   platform: WantedPlatform,
   download: Download,
 ): void {
-  const wanted = reference.kind === "aci-file" || reference.kind === "aci-url" ? "aci" : "oci";
+  const wanted = ["aci-file", "aci-url", "appc"].includes(reference.kind) ? "aci" : "oci";
   if (download.format !== wanted) throw lies("it answered with an image of another kind");
   for (const blob of blobsOf(download)) assertStored(dataDir, blob);
   if (download.format === "aci") return;

@@ -9,15 +9,15 @@ import type { Emit } from "../core/events.ts";
 import type { InsecureOptions } from "../core/insecure-options.ts";
 import type { Download, ImageReference } from "../core/spine.ts";
 import { printable, quoted } from "../core/text.ts";
-import { rktGroup, workerAccount } from "../host/accounts.ts";
-import { readAll } from "../host/beneath.ts";
 import { isErrno, O } from "../host/mod.ts";
-import { startWorker } from "../host/worker.ts";
 import { hostPlatform, type WantedPlatform } from "../spec/oci/mod.ts";
 import { checkAnswer } from "./check-answer.ts";
+import { fetchNamed } from "./fetch-named.ts";
 import { formatImageReference } from "./image-reference.ts";
-import { decodeAnswer, type FetchRequest, LARGEST_SIGNATURE } from "./messages.ts";
+import { localSignature, remoteSignature, signatureUrl } from "./image-signature.ts";
+import type { FetchRequest } from "./messages.ts";
 import { networkRequest } from "./network-request.ts";
+import { type FetchSession, openSession } from "./worker-session.ts";
 
 export interface FetchOptions {
   /** Must be initialised (src/store). */
@@ -40,53 +40,42 @@ export interface FetchOptions {
  * INVALID_CONFIG (a file of certificates), PERMISSION (a blocked registry), SYSTEM_CALL (full disk), PERMISSION, HOST_PROGRAM (the worker died).
  */
 export async function fetchImage(reference: ImageReference, options: FetchOptions): Promise<Download> {
-  assertFetchable(reference);
-  const signature = localSignature(reference, options);
-  if ("path" in reference) {
-    options.emit({ kind: "debug", source: "image", text: `using image from file ${printable(reference.path)}` });
-  }
-  const descriptors: number[] = [];
-  try {
-    descriptors.push(openStoreDirectory(options.dataDir.blobs), openStoreDirectory(options.dataDir.downloads));
-    const source = openSource(reference);
-    if (source !== undefined) descriptors.push(source);
-    const download = await fetchFromAnywhere(reference, options, signature !== undefined, descriptors);
-    checkAnswer(options.dataDir, reference, options.platform ?? hostPlatform(), download);
-    return download.format === "aci" && signature !== undefined ? { ...download, signature } : download;
-  } finally {
-    for (const fd of descriptors) closeSync(fd);
-  }
-}
-
-function assertFetchable(reference: ImageReference): void {
   if (reference.kind === "hash") {
     throw new RktError(
       "NOT_FOUND",
       `Cannot fetch ${quoted(reference.text)}: an image named by its hash comes from the store only`,
     );
   }
-  if (reference.kind === "appc") {
-    throw new RktError(
-      "UNSUPPORTED",
-      `Cannot fetch ${quoted(formatImageReference(reference))}: image discovery is not supported by this version`,
-      {
-        hint: "give the image's URL (https://….aci), a file, or docker://…",
-      },
-    );
+  const signature = options.insecure.image ? undefined : localSignature(reference, options.signature);
+  if ("path" in reference) {
+    options.emit({ kind: "debug", source: "image", text: `using image from file ${printable(reference.path)}` });
+  }
+  const source = openSource(reference);
+  const session = openSession(options.dataDir, source, options.emit);
+  try {
+    const download =
+      reference.kind === "appc"
+        ? await fetchNamed(session, reference, options, signature !== undefined)
+        : await fetchFromAnywhere(session, reference, options, signature !== undefined);
+    checkAnswer(options.dataDir, reference, options.platform ?? hostPlatform(), download);
+    return download.format === "aci" && signature !== undefined ? { ...download, signature } : download;
+  } finally {
+    await session.close();
+    if (source !== undefined) closeSync(source);
   }
 }
 
-/** The servers are asked one after the other, each by a worker of its own, which learns the credential for that one and no other. */
+/** The servers are asked one after the other. */
 async function fetchFromAnywhere(
+  session: FetchSession,
   reference: ImageReference,
   options: FetchOptions,
   haveSignature: boolean,
-  descriptors: readonly number[],
 ): Promise<Download> {
   for (const endpoint of endpointsOf(reference, options.config)) {
     const request = await requestFor(reference, options, haveSignature, endpoint);
     try {
-      return await runWorker(request, descriptors, options.emit);
+      return await session.fetch(request);
     } catch (error) {
       if (endpoint?.isMirror !== true || !isMirrorsFault(error)) throw error;
       const text = `mirror ${endpoint.registry} failed, asking the next server: ${error.message}`;
@@ -107,32 +96,6 @@ function isMirrorsFault(error: unknown): error is RktError {
   return error instanceof RktError && codes.includes(error.code);
 }
 
-async function runWorker(request: FetchRequest, descriptors: readonly number[], emit: Emit): Promise<Download> {
-  const root = process.geteuid?.() === 0;
-  const group = rktGroup();
-  const worker = startWorker({
-    worker: "fetch",
-    account: root ? workerAccount("rkt-fetch") : undefined,
-    groups: root && group !== undefined ? [group] : [],
-    descriptors,
-    request,
-  });
-  let download: Download | undefined;
-  try {
-    for await (const message of worker.messages()) {
-      const answer = decodeAnswer(message);
-      if (answer.kind === "event") emit(answer.event);
-      else if (answer.kind === "failure") throw answer.error;
-      else download = answer.download;
-    }
-  } finally {
-    worker.kill();
-  }
-  if (download === undefined)
-    throw new RktError("HOST_PROGRAM", "Cannot fetch: the fetch worker ended without an answer");
-  return download;
-}
-
 async function requestFor(
   reference: ImageReference,
   options: FetchOptions,
@@ -142,6 +105,8 @@ async function requestFor(
   const env = options.env ?? process.env;
   const { config, insecure } = options;
   const credentials = endpoint && (await findCredentials(config, endpoint, env, options.emit));
+  const beside = reference.kind === "aci-url" ? signatureUrl(reference.url) : undefined;
+  const isArchive = reference.kind === "aci-url" || reference.kind === "aci-file";
   return {
     ...networkRequest(config, insecure, env, endpoint),
     reference,
@@ -150,59 +115,9 @@ async function requestFor(
     place: endpoint && { registry: endpoint.registry, repository: endpoint.repository, credentials: credentials ?? {} },
     isMirror: endpoint?.isMirror ?? false,
     headers: reference.kind === "aci-url" ? authHeaderFor(config, reference.url) : {},
-    signature: haveSignature || insecure.image ? undefined : remoteSignature(reference, options),
+    signature:
+      haveSignature || insecure.image || !isArchive ? undefined : remoteSignature(config, options.signature, beside),
   };
-}
-
-/** The signature that the worker has to download: beside an image of the net, or where `--signature` says. */
-function remoteSignature(reference: ImageReference, options: FetchOptions): FetchRequest["signature"] {
-  if (reference.kind !== "aci-url" && !(reference.kind === "aci-file" && options.signature !== undefined))
-    return undefined;
-  const url = new URL(options.signature ?? (reference.kind === "aci-url" ? reference.url : ""));
-  if (options.signature === undefined) url.pathname = signatureName(url.pathname);
-  return { url: url.toString(), headers: authHeaderFor(options.config, url) };
-}
-
-/** rkt 1.x: X.aci is signed by X.aci.asc, and any other file by FILE.aci.asc. */
-function signatureName(image: string): string {
-  return `${image.replace(/\.aci$/, "")}.aci.asc`;
-}
-
-/** The signature as a local file: read here, since it may lie where the worker cannot look. Its content is only passed on. */
-function localSignature(reference: ImageReference, options: FetchOptions): Buffer | undefined {
-  if (options.insecure.image || isUrl(options.signature)) return undefined;
-  if (options.signature === undefined && reference.kind !== "aci-file") return undefined;
-  if (reference.kind !== "aci-file" && reference.kind !== "aci-url") return undefined;
-  const path = options.signature ?? (reference.kind === "aci-file" ? signatureName(reference.path) : "");
-  let fd: number;
-  try {
-    fd = openSync(path, O.RDONLY | O.CLOEXEC | O.NONBLOCK);
-  } catch (cause) {
-    // None beside the image: whether that matters is for the next step to say.
-    if (options.signature === undefined && isErrno(cause, "ENOENT")) return undefined;
-    throw new RktError("NOT_TRUSTED", `error opening signature file: ${quoted(path)} cannot be read`, { cause });
-  }
-  try {
-    return readAll(fd, LARGEST_SIGNATURE, () => quoted(path));
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function isUrl(text: string | undefined): boolean {
-  return text !== undefined && /^https?:\/\//i.test(text);
-}
-
-function openStoreDirectory(path: string): number {
-  try {
-    return openSync(path, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC);
-  } catch (cause) {
-    const denied = isErrno(cause, "EACCES", "EPERM");
-    throw new RktError(denied ? "PERMISSION" : "SYSTEM_CALL", `Cannot open the image store ${quoted(path)}`, {
-      cause,
-      ...(denied ? { hint: "become root, or a member of the group rkt" } : {}),
-    });
-  }
 }
 
 /** The image's file or directory, opened by the caller: it may lie where the worker's user cannot walk to. */

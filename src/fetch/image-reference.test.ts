@@ -41,6 +41,21 @@ describe("parseImageReference", () => {
         ],
       },
     ],
+    [
+      "cimd:appc:v=0:e.com/a?version=1%2B2&os=freebsd&arch=amd64",
+      {
+        kind: "appc",
+        name: "e.com/a",
+        labels: [
+          { name: "version", value: "1+2" },
+          { name: "os", value: "freebsd" },
+          { name: "arch", value: "amd64" },
+        ],
+      },
+    ],
+    ["cimd:appc:v=0:e.com/a", { kind: "appc", name: "e.com/a", labels: defaults }],
+    ["cimd:aci-archive:v=0:https%3A%2F%2Fe.com%2Fa.aci%3Fx%3D1", { kind: "aci-url", url: "https://e.com/a.aci?x=1" }],
+    ["cimd:aci-archive:v=0:file%3A%2F%2F%2Fa%2Fb%2520c", { kind: "aci-file", path: "/a/b c" }],
     ["oci-archive:/x.tar", { kind: "oci-archive", path: "/x.tar", name: undefined }],
     ["docker-archive:/x.tar:busybox:1", { kind: "docker-archive", path: "/x.tar", name: "busybox:1" }],
   ])("%s", (text, expected) => {
@@ -66,6 +81,7 @@ describe("parseImageReference", () => {
     ["docker://localhost/b", "localhost", "b", "latest", undefined],
     ["docker://localhost:5000/b:x", "localhost:5000", "b", "x", undefined],
     ["docker://[::1]:5000/b", "[::1]:5000", "b", "latest", undefined],
+    ["docker://q.io/c/d:v1", "q.io", "c/d", "v1", undefined],
     [`docker://q.io/c/d@sha256:${hex64}`, "q.io", "c/d", undefined, { algorithm: "sha256", hex: hex64 }],
     [`docker://q.io/c/d:v1@sha256:${hex64}`, "q.io", "c/d", "v1", { algorithm: "sha256", hex: hex64 }],
   ])("%s", (text, registry, repository, tag, digest) => {
@@ -102,8 +118,26 @@ describe("parseImageReference", () => {
     expect(() => parseImageReference(text, "/nowhere")).toThrow(RktError);
   });
 
-  test("says that CIMD is not supported, and never repeats a password", () => {
-    expect(() => parseImageReference("cimd:docker:v=0:x", "/")).toThrow("CIMD URIs are not supported");
+  test("a CIMD URI of a registry is that image, under its usual name", () => {
+    const plain = parseImageReference("docker://q.io/c/d:v1", "/");
+    expect(parseImageReference("cimd:docker:v=0:q.io/c/d:v1", "/")).toEqual(plain);
+  });
+
+  test.each([
+    ["cimd:docker", "malformed distribution uri"],
+    ["cimd:appc:v=0:", "malformed distribution uri"],
+    ["cimd:appc:0:e.com/a", "malformed distribution version"],
+    ["cimd:appc:v=1:e.com/a", "unsupported distribution version"],
+    ["cimd:rpm:v=0:e.com/a", 'unknown distribution type: "rpm"'],
+    ["cimd:appc:v=0:e.com/a?version=1,os=linux", "a label holds a comma"],
+    ["cimd:aci-archive:v=0:ftp%3A%2F%2Fe.com%2Fa.aci", "invalid image string"],
+    ["cimd:aci-archive:v=0:%zz", "malformed distribution uri"],
+    ["cimd:aci-archive:v=0:https%3A%2F%2Fu%3Asecret%40e.com%2Fa.aci", "carries credentials"],
+  ])("refuses %s", (text, reason) => {
+    expect(() => parseImageReference(text, "/nowhere")).toThrow(reason);
+  });
+
+  test("never repeats a password", () => {
     expect(() => parseImageReference("https://u:secret@e.com/a.aci", "/")).not.toThrow("secret");
   });
 });

@@ -12,13 +12,14 @@ import type { ImageReference } from "../core/spine.ts";
 import { quoted, redactUrl } from "../core/text.ts";
 import { formatAppString, parseAppString } from "../spec/appc/app-string.ts";
 import { appcArch, appcOs, withHostLabels } from "../spec/appc/os-arch.ts";
+import { parseCimd } from "./cimd.ts";
 import { parseDockerReference } from "./docker-reference.ts";
 
 const HASH = /^(sha512-[0-9a-f]{2,128}|sha256:[0-9a-f]{2,64}|sha512:[0-9a-f]{2,128})$/;
 
 /**
  * Parses `text`; relative paths are taken from `cwd`. Looks at the disk only to see whether a plain word is a file. Throws INVALID_INPUT (rkt's words
- * where rkt had some), and UNSUPPORTED for `cimd:`.
+ * where rkt had some).
  */
 export function parseImageReference(text: string, cwd: string): ImageReference {
   if (text === "" || text.includes("\0")) throw invalid(text, "expected the name of an image");
@@ -39,9 +40,7 @@ export function parseImageReference(text: string, cwd: string): ImageReference {
     case "https":
       return aciUrl(text);
     case "cimd":
-      throw new RktError("UNSUPPORTED", `Cannot use ${quoted(text)}: CIMD URIs are not supported by this version`, {
-        hint: "name the image itself: a name, a URL of an .aci, or docker://…",
-      });
+      return cimd(text);
     default:
       return pathOrName(text, cwd);
   }
@@ -62,6 +61,17 @@ export function formatImageReference(reference: ImageReference): string {
     default:
       return `${layoutScheme(reference.kind)}:${reference.path}${reference.name === undefined ? "" : `:${reference.name}`}`;
   }
+}
+
+/** What a CIMD URI stands for. An archive of it is named by its type, so its path may end in anything. */
+function cimd(text: string): ImageReference {
+  const parsed = parseCimd(text);
+  if (parsed.type === "appc") return appcName(parsed.app);
+  if (parsed.type === "docker") return parseDockerReference(`docker://${parsed.reference}`);
+  const url = parseUrl(parsed.url);
+  if (url.protocol === "file:") return localFile(url, text);
+  if (url.protocol === "http:" || url.protocol === "https:") return remoteFile(url);
+  throw invalid(text, "expected the URL of a file, or one with http or https");
 }
 
 /** Rule 2 of rkt: what has no scheme, or an unknown one, is a file or the name of an App Container image. */
@@ -88,23 +98,26 @@ function isRegularFile(path: string): boolean {
 
 function aciFile(text: string): ImageReference {
   const url = parseUrl(text);
-  if (url.host !== "" && url.host !== "localhost") throw invalid(text, "expected file:///PATH of this machine");
   if (!url.pathname.endsWith(".aci")) throw invalidImageString(text);
-  return { kind: "aci-file", path: decodePath(url, text) };
+  return localFile(url, text);
 }
 
 function aciUrl(text: string): ImageReference {
   const url = parseUrl(text);
   if (!url.pathname.endsWith(".aci")) throw invalidImageString(text);
+  return remoteFile(url);
+}
+
+function localFile(url: URL, text: string): ImageReference {
+  if (url.host !== "" && url.host !== "localhost") throw invalid(text, "expected file:///PATH of this machine");
+  return { kind: "aci-file", path: decodePath(url, text) };
+}
+
+function remoteFile(url: URL): ImageReference {
   // Credentials belong into auth.d: in a URL they would end up in records and process lists.
   if (url.username !== "" || url.password !== "") {
-    throw new RktError(
-      "INVALID_INPUT",
-      `Cannot use ${quoted(redactUrl(url))}: it carries credentials, expected none in the URL`,
-      {
-        hint: "put them into /etc/rkt/auth.d",
-      },
-    );
+    const message = `Cannot use ${quoted(redactUrl(url))}: it carries credentials, expected none in the URL`;
+    throw new RktError("INVALID_INPUT", message, { hint: "put them into /etc/rkt/auth.d" });
   }
   return { kind: "aci-url", url: url.toString() };
 }

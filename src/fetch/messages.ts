@@ -10,6 +10,7 @@ import { ERROR_CODES, type ErrorCode, RktError } from "../core/errors.ts";
 import type { RktEvent } from "../core/events.ts";
 import type { AciDownload, BlobRef, Download, ImageReference, Labels, LayerRef, OciDownload } from "../core/spine.ts";
 import { printable } from "../core/text.ts";
+import type { ImageEndpoint } from "../spec/appc/discovery.ts";
 import {
   complaint,
   field,
@@ -43,6 +44,14 @@ export interface NetworkRequest {
   readonly client: HttpSettings["client"];
 }
 
+/** Asks where a name's image is. */
+export interface DiscoverRequest extends NetworkRequest {
+  readonly name: string;
+  readonly labels: Labels;
+  /** Credentials for the name's host, for each of its discoveryPlaces. */
+  readonly headers: readonly Readonly<Record<string, string>>[];
+}
+
 export interface FetchRequest extends NetworkRequest {
   readonly reference: ImageReference;
   /** The reference as it may be shown and recorded. */
@@ -56,6 +65,16 @@ export interface FetchRequest extends NetworkRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** Where the worker gets the signature of an ACI; undefined: it need not. */
   readonly signature: { readonly url: string; readonly headers: Readonly<Record<string, string>> } | undefined;
+}
+
+/** A worker answers one request after the other, until its stdin ends. */
+export type WorkerRequest =
+  | { readonly task: "discover"; readonly request: DiscoverRequest }
+  | { readonly task: "fetch"; readonly request: FetchRequest };
+
+export interface EndpointsMessage {
+  readonly kind: "endpoints";
+  readonly endpoints: readonly ImageEndpoint[];
 }
 
 /** A download on the pipe: bytes in base64. */
@@ -76,6 +95,7 @@ export function encodeDownload(download: Download): DownloadMessage {
 export type Answer =
   | { kind: "event"; event: RktEvent }
   | { kind: "failure"; error: RktError }
+  | { kind: "endpoints"; endpoints: readonly ImageEndpoint[] }
   | { kind: "download"; download: Download };
 
 /** Decodes one message of the worker. Throws HOST_PROGRAM when it is none. */
@@ -87,6 +107,8 @@ export function decodeAnswer(message: unknown): Answer {
         return { kind: "event", event: decodeEvent(field(place, "event")) };
       case "failure":
         return { kind: "failure", error: decodeFailure(place) };
+      case "endpoints":
+        return { kind: "endpoints", endpoints: items(field(place, "endpoints")).map(decodeEndpoint) };
       case "download":
         return { kind: "download", download: decodeDownload(field(place, "download")) };
       default:
@@ -132,6 +154,16 @@ function decodeFailure(place: Place): RktError {
 
 function isErrorCode(code: string): code is ErrorCode {
   return (ERROR_CODES as readonly string[]).includes(code);
+}
+
+/** URLs for the worker's next request: what it may do with them was decided before it ran. */
+function decodeEndpoint(place: Place): ImageEndpoint {
+  const url = (name: string) => {
+    const value = text(field(place, name));
+    if (!URL.canParse(value) || !/^https?:/.test(value)) throw complaint(field(place, name), "expected a URL");
+    return value;
+  };
+  return { image: url("image"), signature: url("signature") };
 }
 
 function decodeDownload(place: Place): Download {

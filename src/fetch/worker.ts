@@ -6,6 +6,7 @@ import type { Download } from "../core/spine.ts";
 import { answer, answerEvent, answerFailure, requests } from "../host/worker-side.ts";
 import { fetchAciFile } from "./aci-archive.ts";
 import type { Cas } from "./cas.ts";
+import { discover } from "./discover.ts";
 import { dockerArchiveSource } from "./docker-archive-source.ts";
 import { fetchAciUrl, fetchSignature, type SignatureUrl } from "./fetch-aci-url.ts";
 import { fetchOci } from "./fetch-oci.ts";
@@ -13,37 +14,48 @@ import { archiveFiles, directoryFiles, type ImageFiles } from "./image-files.ts"
 import type { ImageSource } from "./image-source.ts";
 import type { Job } from "./job.ts";
 import { layoutSource } from "./layout-source.ts";
-import { encodeDownload, FD, type FetchRequest } from "./messages.ts";
+import {
+  type DownloadMessage,
+  type EndpointsMessage,
+  encodeDownload,
+  FD,
+  type FetchRequest,
+  type NetworkRequest,
+  type WorkerRequest,
+} from "./messages.ts";
 import { httpSettings } from "./network.ts";
 import { registrySource } from "./registry-source.ts";
 
-/** Serves one request on stdin, answers on stdout, and ends the process. */
+/** Serves the requests on stdin one after the other, answers on stdout, and ends the process when stdin ends. */
 export async function runFetchWorker(): Promise<void> {
   // Group members share the store's files.
   process.umask(0o007);
-  try {
-    for await (const request of requests()) {
-      const cas = { blobs: `/proc/self/fd/${FD.blobs}`, downloads: `/proc/self/fd/${FD.downloads}` };
-      const job = jobFor(request as FetchRequest, cas, answerEvent);
-      answer(encodeDownload(await performFetch(job, request as FetchRequest, FD.source)));
-      break;
+  const cas = { blobs: `/proc/self/fd/${FD.blobs}`, downloads: `/proc/self/fd/${FD.downloads}` };
+  for await (const message of requests()) {
+    try {
+      answer(await perform(message as WorkerRequest, cas));
+    } catch (error) {
+      answerFailure(error);
     }
-  } catch (error) {
-    answerFailure(error);
   }
   // Every answer is written; open connections would keep the process for a while.
   process.exit(0);
 }
 
+async function perform(message: WorkerRequest, cas: Cas): Promise<EndpointsMessage | DownloadMessage> {
+  if (message.task === "discover") {
+    const endpoints = await discover(jobWith(message.request, cas, answerEvent), message.request);
+    return { kind: "endpoints", endpoints };
+  }
+  return encodeDownload(await performFetch(jobFor(message.request, cas, answerEvent), message.request, FD.source));
+}
+
 export function jobFor(request: FetchRequest, cas: Cas, emit: Emit): Job {
-  return {
-    cas,
-    http: httpSettings(request),
-    emit,
-    signal: undefined,
-    pace: 1,
-    ...(request.isMirror ? { mostAttempts: 2 } : {}),
-  };
+  return { ...jobWith(request, cas, emit), ...(request.isMirror ? { mostAttempts: 2 } : {}) };
+}
+
+function jobWith(request: NetworkRequest, cas: Cas, emit: Emit): Job {
+  return { cas, http: httpSettings(request), emit, signal: undefined, pace: 1 };
 }
 
 /** Does what the request says; `source` is the descriptor of a local image. Throws what the steps throw. */

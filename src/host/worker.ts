@@ -38,6 +38,8 @@ export interface Worker {
   messages(): AsyncGenerator<unknown>;
   /** Sends another line to the worker's stdin. */
   send(message: unknown): void;
+  /** Closes the worker's stdin: it has been asked everything, and ends when it has answered. */
+  end(): void;
   /** Ends it at once (when the caller gives up). */
   kill(): void;
   /** Resolves when the worker, and whatever it started, is gone. */
@@ -69,6 +71,7 @@ export function startWorker(options: WorkerOptions): Worker {
   return {
     messages: () => messages(child, options.worker, ended),
     send: (message) => send(child, message),
+    end: () => void child.stdin?.end(),
     kill: () => (options.launcher === undefined ? void child.kill("SIGKILL") : killWorker(child)),
     ended: () => gone,
   };

@@ -72,9 +72,14 @@ async function obtainAll(engine: Engine, input: AssembleInput): Promise<Obtained
   const apps: ObtainedApp[] = [];
   for (const { reference, signature, options } of input.content.images) {
     const stored = await obtainImage(engine, reference, { pullPolicy: input.pullPolicy, signature });
-    apps.push({ imageId: stored.id, tree: await renderStored(engine, stored), options });
+    apps.push({ imageId: stored.id, tree: await renderStored(engine, stored, missingFrom(input.pullPolicy)), options });
   }
   return apps;
+}
+
+/** Dependencies were updated with their image: what is still missing then is fetched where anything may be. */
+function missingFrom(pullPolicy: PullPolicy): PullPolicy {
+  return pullPolicy === "never" ? "never" : "new";
 }
 
 async function renderAll(

@@ -19,8 +19,8 @@ export interface ObtainOptions {
 }
 
 /**
- * The image that `reference` names. Throws NOT_FOUND, NOT_TRUSTED, DIGEST_MISMATCH, NETWORK and what the steps throw. Files are always imported again, names
- * and URLs by the pull policy (rkt 1.x, "Image fetching").
+ * The image that `reference` names, with what it depends on when it had to be fetched. Throws NOT_FOUND, NOT_TRUSTED, DIGEST_MISMATCH, NETWORK and what the steps
+ * throw. Files are always imported again, names and URLs by the pull policy (rkt 1.x, "Image fetching").
  */
 export async function obtainImage(
   engine: Engine,
@@ -35,13 +35,19 @@ export async function obtainImage(
     if (stored !== undefined) return stored;
     if (options.pullPolicy === "never") throw notInStore(reference);
   }
-  return whileFetching(engine.dataDir, () => fetchVerifyStore(engine, reference, options));
+  const fetched = await fetchVerifyStore(engine, reference, options);
+  if (fetched.format === "aci") {
+    const { obtainDependencies } = await import("./obtain-dependencies.ts");
+    await obtainDependencies(engine, fetched, options.pullPolicy);
+  }
+  return fetched;
 }
 
 const TAIL =
   "either image was not found in the store or store was disabled and fetching from remote yielded nothing or it was disabled";
 
-function notInStore(reference: ImageReference): RktError {
+/** rkt's words for what the pull policy "never" does not find. */
+export function notInStore(reference: ImageReference): RktError {
   const what =
     reference.kind === "docker"
       ? `docker image from URL "docker://${reference.text.replace(/^docker:(\/\/)?/, "")}"`
@@ -79,7 +85,7 @@ async function storedByHash(engine: Engine, reference: ImageReference): Promise<
  * An image of the store that may be used. For root that is one which root itself saw verified; what only an unprivileged fetch has seen is verified now. A name then
  * goes to the network when that fails, since anybody in group rkt can put an image under a name; a hash has no other place to come from.
  */
-async function findTrusted(engine: Engine, reference: ImageReference): Promise<StoredImage | undefined> {
+export async function findTrusted(engine: Engine, reference: ImageReference): Promise<StoredImage | undefined> {
   const { dataDir, emit, insecure } = engine;
   const stored = findImage(dataDir, reference, { emit, claimedNames: insecure.image });
   if (stored === undefined) return undefined;
@@ -112,8 +118,8 @@ function usingFromStore(reference: ImageReference): string {
   return `using image from local store for image name ${nameOf(reference)}`;
 }
 
-/** Loaded only here: a run from the store must not pay for the code that fetches. */
-async function fetchVerifyStore(
+/** One image, without what it depends on. The code that fetches is loaded only here: a run from the store must not pay for it. */
+export async function fetchVerifyStore(
   engine: Engine,
   reference: ImageReference,
   options: ObtainOptions,
@@ -123,16 +129,22 @@ async function fetchVerifyStore(
     import("../trust/mod.ts"),
     import("../store/mod.ts"),
   ]);
+  if (reference.kind === "appc" && !engine.insecure.image) {
+    const { offerDiscoveredKeys } = await import("./discover-keys.ts");
+    await offerDiscoveredKeys(engine, reference.name);
+  }
   const config = loadConfig(engine);
-  const download: Download = await fetchImage(reference, {
-    dataDir: engine.dataDir,
-    insecure: engine.insecure,
-    config,
-    signature: options.signature,
-    emit: engine.emit,
+  return whileFetching(engine.dataDir, async () => {
+    const download: Download = await fetchImage(reference, {
+      dataDir: engine.dataDir,
+      insecure: engine.insecure,
+      config,
+      signature: options.signature,
+      emit: engine.emit,
+    });
+    const verified = await verifyDownload(download, { ...engine, host: linux });
+    const name = referenceName(reference);
+    const latest = reference.kind === "appc" && !reference.labels.some((label) => label.name === "version");
+    return putImage(engine.dataDir, verified, name === undefined ? [] : [name], { emit: engine.emit, latest });
   });
-  const verified = await verifyDownload(download, { ...engine, host: linux });
-  const name = referenceName(reference);
-  const latest = reference.kind === "appc" && !reference.labels.some((label) => label.name === "version");
-  return putImage(engine.dataDir, verified, name === undefined ? [] : [name], { emit: engine.emit, latest });
 }

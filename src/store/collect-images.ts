@@ -3,6 +3,7 @@
 import type { DataDir } from "../core/data-dir.ts";
 import type { ImageId } from "../core/digest.ts";
 import type { StoredImage } from "../core/spine.ts";
+import { withDependencies } from "./dependencies.ts";
 import { tryFetchLock } from "./fetch-lock.ts";
 import { openStore, type Store, type StoreOptions } from "./files.ts";
 import { age, findLeftovers } from "./leftovers.ts";
@@ -29,14 +30,16 @@ export interface Collected {
   readonly stale: readonly string[];
 }
 
-/** The images that {@link collectImages} would remove, oldest first. */
+/** The images that {@link collectImages} would remove, oldest first: not used for long, and no kept image depends on them. */
 export function expiredImages(
   dataDir: DataDir,
   options: Pick<CollectOptions, "grace" | "inUse"> & StoreOptions,
 ): StoredImage[] {
-  return loadAll(openStore(dataDir, options))
-    .filter((image) => age(image.lastUsed) > options.grace && !options.inUse.has(image.id))
-    .sort((a, b) => Number(a.lastUsed - b.lastUsed));
+  const store = openStore(dataDir, options);
+  const images = loadAll(store);
+  const used = images.filter(({ id, lastUsed }) => age(lastUsed) <= options.grace || options.inUse.has(id));
+  const kept = withDependencies(dataDir, used, store);
+  return images.filter(({ id }) => !kept.has(id)).sort((a, b) => Number(a.lastUsed - b.lastUsed));
 }
 
 /** Removes images last used longer ago than `grace`, oldest first, then leftovers. Needs no free space. Takes the store's lock, exclusive, in short pieces. */

@@ -5,6 +5,7 @@
 
 export { checkBlob, missingBlobs, openBlob, readBlob } from "./blobs.ts";
 export { type Collected, type CollectOptions, collectImages, expiredImages } from "./collect-images.ts";
+export { directDependencies, withDependencies } from "./dependencies.ts";
 export { whileFetching } from "./fetch-lock.ts";
 export type { StoreOptions } from "./files.ts";
 export {

@@ -1,6 +1,9 @@
 /** Adding keys to the keystore: get them, show them, ask, write. In rkt's words, on rkt's outputs. */
 
 import { closeSync, openSync } from "node:fs";
+import type { Config } from "../config/mod.ts";
+import { transportFor } from "../config/transport.ts";
+import type { Dialog } from "../core/dialog.ts";
 import { RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import { printable, quoted, redactUrl } from "../core/text.ts";
@@ -11,16 +14,6 @@ import { KEY_LIMIT, storeTrustedKey } from "./keystore.ts";
 import { decodeContent } from "./messages.ts";
 import { armorKey, dearmor, type Packet, packetFingerprint, packetsOf, TAG } from "./packets.ts";
 import { askVerifyWorker } from "./run-worker.ts";
-
-/** How the operator is asked. */
-export interface Dialog {
-  /** A line on stdout. */
-  print(line: string): void;
-  /** The next line of stdin; undefined at its end. */
-  readLine(): string | undefined;
-  /** Whether both stdin and stderr are terminals. */
-  isInteractive(): boolean;
-}
 
 export interface AddKeysOptions {
   /** "" for all images. */
@@ -33,6 +26,7 @@ export interface AddKeysOptions {
   readonly allowHttp: boolean;
   readonly skipTlsCheck: boolean;
   readonly dialog: Dialog;
+  readonly config: Config;
   readonly emit: Emit;
   readonly host?: Host;
   /** Default: this process's. Proxies and SSL_CERT_FILE are handed to the worker that downloads. */
@@ -105,21 +99,22 @@ async function localFile(path: string): Promise<Buffer> {
 
 /** By the verify worker: whoever answers a download speaks to a process without rights. */
 async function download(url: string, limit: number, options: AddKeysOptions): Promise<Buffer> {
+  const env = options.env ?? process.env;
+  const transport = transportFor(options.config, env);
   const request = {
     kind: "download",
     url,
     limit,
     allowHttp: options.allowHttp,
     skipTlsCheck: options.skipTlsCheck,
+    certificates: transport.certificates,
   } as const;
-  return decodeContent(await askVerifyWorker(request, [], networkVariables(options.env ?? process.env)));
+  return decodeContent(await askVerifyWorker(request, [], proxyVariables(env)));
 }
 
-function networkVariables(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+function proxyVariables(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const names = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].flatMap((name) => [name, name.toLowerCase()]);
-  return Object.fromEntries(
-    [...names, "SSL_CERT_FILE"].flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
-  );
+  return Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
 }
 
 function showKey(armored: string, location: string, { prefix, dialog, emit }: AddKeysOptions): void {

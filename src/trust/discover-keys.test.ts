@@ -1,21 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { discoverKeys, publicKeyTags } from "./discover-keys.ts";
+import { discoverKeys } from "./discover-keys.ts";
 
 const TAG = '<meta name="ac-discovery-pubkeys" content="example.com/app https://example.com/key.asc">';
-
-describe("publicKeyTags", () => {
-  test("finds tags however they are written", () => {
-    expect(publicKeyTags(`<html><head>${TAG}`)).toEqual([["example.com/app", "https://example.com/key.asc"]]);
-    expect(publicKeyTags("<META content='a.com https://a.com/k?x=1&amp;y=2' NAME=ac-discovery-pubkeys />")).toEqual([
-      ["a.com", "https://a.com/k?x=1&y=2"],
-    ]);
-  });
-
-  test("ignores others", () => {
-    expect(publicKeyTags(`<!-- ${TAG} --><meta name="ac-discovery" content="a.com https://a.com/{name}">`)).toEqual([]);
-    expect(publicKeyTags('<meta name="ac-discovery-pubkeys" content="a.com">')).toEqual([]);
-  });
-});
 
 describe("discoverKeys", () => {
   const discover = async (prefix: string, pages: Record<string, string>, allowHttp = false) => {

@@ -3,6 +3,8 @@
 import { RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import { printable } from "../core/text.ts";
+import { discoveryPlaces, discoveryUrl } from "../spec/appc/discovery.ts";
+import { discoveryTags } from "../spec/appc/meta-tags.ts";
 import { parseAcIdentifier } from "../spec/appc/names.ts";
 
 /** Gives the page at a URL; throws when there is none. */
@@ -18,11 +20,9 @@ export async function discoverKeys(
   getPage: GetPage,
   emit: Emit,
 ): Promise<string[]> {
-  const parts = parseAcIdentifier(prefix).split("/");
-  for (let length = parts.length; length > 0; length--) {
-    const place = parts.slice(0, length).join("/");
-    for (const scheme of allowHttp ? ["https", "http"] : ["https"]) {
-      const keys = await keysAt(`${scheme}://${place}?ac-discovery=1`, prefix, getPage).catch((error: unknown) => {
+  for (const place of discoveryPlaces(parseAcIdentifier(prefix))) {
+    for (const scheme of allowHttp ? (["https", "http"] as const) : (["https"] as const)) {
+      const keys = await keysAt(discoveryUrl(scheme, place), prefix, getPage).catch((error: unknown) => {
         const reason = error instanceof Error ? error.message : String(error);
         emit({
           kind: "debug",
@@ -37,23 +37,10 @@ export async function discoverKeys(
   throw new RktError("NOT_FOUND", `meta tag 'ac-discovery-pubkeys' not found on ${printable(prefix)}`);
 }
 
+/** What is found counts for whole components only, as in the keystore; and the operator reviews it. */
 async function keysAt(url: string, prefix: string, getPage: GetPage): Promise<string[]> {
-  return publicKeyTags((await getPage(url)).toString("utf8"))
-    .filter(([tagPrefix]) => prefix === tagPrefix || prefix.startsWith(`${tagPrefix}/`))
-    .map(([, location]) => location);
-}
-
-/** [prefix, URL] of each tag. A page is read as text: what a scan of its tags misses costs a key, not safety, since the operator reviews what is found. */
-export function publicKeyTags(html: string): [prefix: string, url: string][] {
-  return [...html.replace(/<!--[\s\S]*?-->/g, "").matchAll(/<meta\b[^>]*>/gi)].flatMap(([tag]) => {
-    if (attribute(tag, "name")?.toLowerCase() !== "ac-discovery-pubkeys") return [];
-    const [prefix, url, ...rest] = (attribute(tag, "content") ?? "").trim().split(/\s+/);
-    return prefix !== undefined && url !== undefined && rest.length === 0 ? [[prefix, url]] : [];
-  });
-}
-
-function attribute(tag: string, name: string): string | undefined {
-  const match = new RegExp(`\\s${name}\\s*=\\s*(?:"([^"]*)"|'([^']*)'|([^\\s"'>]+))`, "i").exec(tag);
-  const value = match?.[1] ?? match?.[2] ?? match?.[3];
-  return value?.replaceAll("&quot;", '"').replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
+  return discoveryTags((await getPage(url)).toString("utf8"))
+    .filter((tag) => tag.name === "ac-discovery-pubkeys")
+    .filter((tag) => prefix === tag.prefix || prefix.startsWith(`${tag.prefix}/`))
+    .map((tag) => tag.location);
 }

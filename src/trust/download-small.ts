@@ -1,9 +1,9 @@
 /** Downloads of keys and discovery pages, in the verify worker: small, checked by the operator's eyes and not by a digest, so the transport is what protects them. */
 
-import { readFileSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
 import { quoted, redactUrl } from "../core/text.ts";
 import { RKT_VERSION } from "../core/version.ts";
+import { authorities } from "../host/certificates.ts";
 import type { DownloadRequest } from "./messages.ts";
 
 const MOST_REDIRECTS = 10;
@@ -41,7 +41,7 @@ function refuseInsecure(url: URL, allowHttp: boolean): void {
 }
 
 async function get(url: URL, request: DownloadRequest, signal: AbortSignal): Promise<Response> {
-  const ca = hostCertificates();
+  const ca = authorities(request.certificates);
   try {
     return await fetch(url, {
       redirect: "manual",
@@ -64,22 +64,4 @@ async function body(response: Response, url: URL, limit: number): Promise<Buffer
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
-}
-
-/** The operator of the host decides which authorities count; undefined: those of the runtime. */
-function hostCertificates(): string | undefined {
-  const files = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-  ];
-  for (const file of process.env.SSL_CERT_FILE === undefined ? files : [process.env.SSL_CERT_FILE]) {
-    try {
-      return readFileSync(file, "utf8");
-    } catch {
-      // The next one.
-    }
-  }
-  return undefined;
 }

@@ -4,7 +4,7 @@
  */
 
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import { quoted } from "../core/text.ts";
@@ -44,6 +44,11 @@ export function trustedKeysFor(name: string, dirs: TrustDirs, emit: Emit): Trust
     }
   }
   return [...keys.values()];
+}
+
+/** Whether a key is trusted for a leading part of `name`. Root keys do not count: they say nothing about who makes these images. */
+export function isPrefixTrusted(name: string, dirs: TrustDirs, emit: Emit): boolean {
+  return trustedKeysFor(name, dirs, emit).some(({ path }) => !dirname(path).endsWith("/trustedkeys/root.d"));
 }
 
 /** In rkt's order: system before local, so that a local file can mask the system's. */

@@ -31,7 +31,8 @@ async function fetchCommand(input: CommandInput): Promise<void> {
     const reference = parseImageReference(image.image, process.cwd());
     const signature = image.flags.given("signature") ? image.flags.string("signature") : undefined;
     const stored = await obtainImage(engine, reference, { pullPolicy, signature });
-    if (process.geteuid?.() === 0 && supportsOverlay(linux, engine.dataDir.root)) await renderStored(engine, stored);
+    if (process.geteuid?.() === 0 && supportsOverlay(linux, engine.dataDir.root))
+      await renderStored(engine, stored, pullPolicy === "never" ? "never" : "new");
     output.stdout(`${flags.bool("full") ? stored.id : stored.id.slice(0, "sha512-".length + 32)}\n`);
   }
 }

@@ -1,9 +1,9 @@
 /** rkt trust: adds keys to the keystore. */
 
-import { readSync } from "node:fs";
+import { loadConfig } from "../../config/mod.ts";
 import { RktError } from "../../core/errors.ts";
-import type { AddKeysOptions, Dialog } from "../../trust/mod.ts";
-import type { Command, CommandInput, Output } from "../command.ts";
+import type { AddKeysOptions } from "../../trust/mod.ts";
+import type { Command, CommandInput } from "../command.ts";
 import { CommandLineError } from "../command-line-error.ts";
 
 export const command: Command = {
@@ -34,11 +34,10 @@ Otherwise, trust at the root domain (not recommended) must be explicitly request
     rkt trust --root PUBKEY`;
 
 async function trustCommand(input: CommandInput): Promise<void> {
-  const { engine, flags, args, output } = input;
+  const { engine, flags, args } = input;
   const prefix = flags.string("prefix");
   refuseUnclear(input, prefix);
   const { addKeys, findKeyLocations } = await import("../../trust/mod.ts");
-  const { isatty } = await import("node:tty");
   const options: AddKeysOptions = {
     prefix,
     localConfigDir: engine.localConfigDir,
@@ -46,7 +45,8 @@ async function trustCommand(input: CommandInput): Promise<void> {
     acceptHttps: engine.trustKeysFromHttps,
     allowHttp: flags.bool("insecure-allow-http"),
     skipTlsCheck: engine.insecure.tls,
-    dialog: dialog(output, isatty),
+    dialog: engine.dialog,
+    config: loadConfig(engine),
     emit: engine.emit,
   };
   const locations =
@@ -70,25 +70,4 @@ function wrapped(what: string): (cause: unknown) => never {
   return (cause) => {
     throw new RktError(cause instanceof RktError ? cause.code : "INTERNAL", what, { cause });
   };
-}
-
-function dialog(output: Output, isatty: (fd: number) => boolean): Dialog {
-  return {
-    print: (line) => output.stdout(`${line}\n`),
-    readLine: () => readLine(0),
-    isInteractive: () => isatty(0) && isatty(2),
-  };
-}
-
-/** Byte by byte: what follows the line belongs to whoever reads next. */
-function readLine(fd: number): string | undefined {
-  const bytes: number[] = [];
-  const one = Buffer.alloc(1);
-  while (readSync(fd, one, 0, 1, null) === 1) {
-    const [byte = 0] = one;
-    if (byte === 0x0a) return Buffer.from(bytes).toString("utf8");
-    bytes.push(byte);
-    if (bytes.length > 4096) return "";
-  }
-  return undefined;
 }

@@ -1,7 +1,10 @@
 /** rkt image rm: removes images from the store. */
 
+import type { Engine } from "../../../core/engine.ts";
 import { RktError } from "../../../core/errors.ts";
 import type { StoredImage } from "../../../core/spine.ts";
+import { quoted } from "../../../core/text.ts";
+import { directDependencies, listImages } from "../../../store/mod.ts";
 import { removeImage } from "../../../store/remove-image.ts";
 import type { Command, CommandInput } from "../../command.ts";
 import { failureText, imageRemovals } from "../../image-removals.ts";
@@ -30,6 +33,10 @@ function rmCommand(input: CommandInput): number {
       output.error(failureText(error));
     }
   }
+  for (const { image, dependent } of stillNeeded(engine, images)) {
+    // As in rkt 1.x it is removed all the same; who needs it fetches it again.
+    output.error(`image ${quoted(image.id)} is one that image ${quoted(dependent.id)} depends on`);
+  }
   const removals = imageRemovals(output);
   for (const image of images.values()) {
     try {
@@ -39,4 +46,17 @@ function rmCommand(input: CommandInput): number {
     }
   }
   return removals.end();
+}
+
+/** Images to be removed that others, which stay, depend on. */
+function stillNeeded(engine: Engine, images: ReadonlyMap<string, StoredImage>) {
+  const options = { emit: engine.emit };
+  return listImages(engine.dataDir, options)
+    .filter(({ id }) => !images.has(id))
+    .flatMap((dependent) =>
+      [...new Set(directDependencies(engine.dataDir, dependent, options).map(({ id }) => id))].flatMap((id) => {
+        const image = images.get(id);
+        return image === undefined ? [] : [{ image, dependent }];
+      }),
+    );
 }

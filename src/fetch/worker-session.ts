@@ -1,0 +1,114 @@
+/** The caller's end of a fetch worker: asked one thing after the other, and never believed unseen. */
+
+import { closeSync, openSync } from "node:fs";
+import type { DataDir } from "../core/data-dir.ts";
+import { RktError } from "../core/errors.ts";
+import type { Emit } from "../core/events.ts";
+import type { Download } from "../core/spine.ts";
+import { quoted } from "../core/text.ts";
+import { rktGroup, workerAccount } from "../host/accounts.ts";
+import { isErrno, O } from "../host/mod.ts";
+import { startWorker } from "../host/worker.ts";
+import type { ImageEndpoint } from "../spec/appc/discovery.ts";
+import { type Answer, type DiscoverRequest, decodeAnswer, type FetchRequest, type WorkerRequest } from "./messages.ts";
+
+export interface FetchSession {
+  /** Throws what src/fetch/discover.ts throws. */
+  discover(request: DiscoverRequest): Promise<readonly ImageEndpoint[]>;
+  /** Throws what {@link fetchImage} throws. */
+  fetch(request: FetchRequest): Promise<Download>;
+  /** Ends the worker and waits until it is gone: who becomes a pod afterwards must not have it as a child. */
+  close(): Promise<void>;
+}
+
+/** A worker (or one after the other) with the store's two directories and, if there is one, the image's file or directory (open descriptor, stays the caller's). */
+export function openSession(dataDir: DataDir, source: number | undefined, emit: Emit): FetchSession {
+  const descriptors = [openStoreDirectory(dataDir.blobs), openStoreDirectory(dataDir.downloads)];
+  if (source !== undefined) descriptors.push(source);
+  let session: ReturnType<typeof startSession> | undefined;
+  const ask = async (request: WorkerRequest) => {
+    // What has read the answers of one server does not learn the secrets for another.
+    if (session !== undefined && holdsSecrets(request)) {
+      await session.close();
+      session = undefined;
+    }
+    session ??= startSession(descriptors, request, emit);
+    return session.ask(request);
+  };
+  return {
+    async discover(request) {
+      const answer = await ask({ task: "discover", request });
+      if (answer.kind !== "endpoints") throw endedEarly();
+      return answer.endpoints;
+    },
+    async fetch(request) {
+      const answer = await ask({ task: "fetch", request });
+      if (answer.kind !== "download") throw endedEarly();
+      return answer.download;
+    },
+    async close() {
+      await session?.close();
+      for (const fd of descriptors.slice(0, 2)) closeSync(fd);
+    },
+  };
+}
+
+function holdsSecrets({ request }: WorkerRequest): boolean {
+  if (request.client !== undefined) return true;
+  const headers = "reference" in request ? [request.headers, request.signature?.headers ?? {}] : request.headers;
+  const credentials = "reference" in request ? (request.place?.credentials ?? {}) : {};
+  return [...headers, credentials].some((values) => Object.keys(values).length > 0);
+}
+
+/** The first request goes with the start. */
+function startSession(descriptors: readonly number[], first: WorkerRequest, emit: Emit) {
+  const root = process.geteuid?.() === 0;
+  const group = rktGroup();
+  const worker = startWorker({
+    worker: "fetch",
+    account: root ? workerAccount("rkt-fetch") : undefined,
+    groups: root && group !== undefined ? [group] : [],
+    descriptors,
+    request: first,
+  });
+  const messages = worker.messages();
+  let sent: WorkerRequest | undefined = first;
+  return {
+    async ask(request: WorkerRequest): Promise<Answer> {
+      if (request !== sent) worker.send(request);
+      sent = undefined;
+      for (;;) {
+        const { value, done } = await messages.next();
+        if (done === true) throw endedEarly();
+        const answer = decodeAnswer(value);
+        if (answer.kind === "event") emit(answer.event);
+        else if (answer.kind === "failure") throw answer.error;
+        else return answer;
+      }
+    },
+    async close(): Promise<void> {
+      worker.end();
+      // It ends by itself when nothing is left to do; one that does not is of no use any more.
+      const late = setTimeout(() => worker.kill(), 2000);
+      await worker.ended();
+      clearTimeout(late);
+      await messages.return(undefined);
+    },
+  };
+}
+
+function endedEarly(): RktError {
+  return new RktError("HOST_PROGRAM", "Cannot fetch: the fetch worker ended without an answer");
+}
+
+function openStoreDirectory(path: string): number {
+  try {
+    return openSync(path, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC);
+  } catch (cause) {
+    const denied = isErrno(cause, "EACCES", "EPERM");
+    throw new RktError(denied ? "PERMISSION" : "SYSTEM_CALL", `Cannot open the image store ${quoted(path)}`, {
+      cause,
+      ...(denied ? { hint: "become root, or a member of the group rkt" } : {}),
+    });
+  }
+}
