@@ -1,6 +1,6 @@
 /**
  * The program: words → command → exit status. Sets process.exitCode and returns, because process.exit would cut what a pipe has not taken yet. A worker (see
- * src/host/worker.ts) is this same program under a hidden name.
+ * src/host/worker.ts) is this same program under a hidden name, and so is the runtime of a stage1 image's own code (docs/stage1-contract.md).
  */
 
 import { takeUmask } from "./host/umask.ts";
@@ -20,7 +20,13 @@ else {
   };
   process.on("uncaughtException", bug);
   process.on("unhandledRejection", bug);
-  takeUmask();
-  const { runCommandLine } = await import("./cli/mod.ts");
-  process.exitCode = await runCommandLine(process.argv.slice(2));
+  if (first === "worker" && name === "stage1") {
+    // The words are then as the file expects them: those after its own name.
+    process.argv.splice(1, 3);
+    await import(process.argv[1] ?? "");
+  } else {
+    takeUmask();
+    const { runCommandLine } = await import("./cli/mod.ts");
+    process.exitCode = await runCommandLine(process.argv.slice(2));
+  }
 }

@@ -122,16 +122,14 @@ function bundle(flavor: Flavor): string {
   return built.stdout;
 }
 
-/** A script for the host's /bin/sh. The runtime gets no BUN_* variable of the caller: BUN_OPTIONS would preload code as root. */
+/** A script for the host's /bin/sh. */
 function entrypointScript(entrypoint: string): string {
   return `#!/bin/sh
 # Runs this image's own code with the first runtime found (docs/stage1-contract.md).
 code=\${0%/*}
 for runtime in "\${RKT_STAGE1_RUNTIME:-}" "$code/../../../rkt/runtime" /usr/bin/rkt; do
   [ -n "$runtime" ] && [ -x "$runtime" ] || continue
-  unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_VERBOSE_FETCH
-  export BUN_BE_BUN=1
-  exec "$runtime" --no-env-file --config=/dev/null "$code/stage1.js" ${entrypoint} "$@"
+  exec "$runtime" worker stage1 "$code/stage1.js" ${entrypoint} "$@"
 done
 echo "stage1: Cannot ${entrypoint}: no runtime found, expected RKT_STAGE1_RUNTIME, /rkt/runtime in the image, or /usr/bin/rkt" >&2
 exit 254

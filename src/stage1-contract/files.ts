@@ -7,7 +7,7 @@ export const STAGE1_ENV = {
   selinuxMountContext: "RKT_SELINUX_MOUNT_CONTEXT",
   enterCommand: "RKT_STAGE1_ENTERCMD",
   enterPid: "RKT_STAGE1_ENTERPID",
-  /** Addition: an executable that runs `file.js args` with `BUN_BE_BUN=1`; set by our stage0 to its own executable. */
+  /** Addition: an executable that runs a file as `worker stage1 FILE.js ARGS`; set by our stage0 to its own. */
   runtime: "RKT_STAGE1_RUNTIME",
 } as const;
 
