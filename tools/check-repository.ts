@@ -9,6 +9,27 @@ const files = spawnSync("git", ["ls-files", "--cached", "--others", "--exclude-s
   .filter((file) => file !== "" && existsSync(file));
 const sources = files.filter((file) => /^(src|stage1)\/.*\.ts$/.test(file));
 
+/** What is not done, or not on the main thread, when the next line runs; and what loads code. */
+const ASYNCHRONOUS = [
+  ...[
+    "\\bawait\\b",
+    "\\basync\\b",
+    "fs/promises",
+    "\\bpromises\\.",
+    "\\bBun\\.(file|write|spawn)\\(",
+    "\\bfetch\\(",
+    "\\bimport\\(",
+  ],
+  ...[
+    "\\bdlopen\\(",
+    "\\.then\\(",
+    "\\bsetTimeout\\(",
+    "\\bcreate(Read|Write)Stream\\(",
+    "\\bnew (Worker|Response)\\(",
+    "node:(dns|net|http)",
+  ],
+].join("|");
+
 const complaints = [
   ...sources.flatMap(importDirection),
   ...moduleFiles(),
@@ -70,17 +91,47 @@ function moduleFiles(): string[] {
 
 /**
  * Between the first unshare, setns or chroot and execve only synchronous calls on the main thread are sound: pool threads keep the old root and namespaces,
- * so an asynchronous write would land in the host.
+ * so an asynchronous write would land in the host. Looked at: what follows such a call in its file, and every function that is called from there, in whatever file.
  */
 function synchronousAfterUnshare(file: string): string[] {
   if (file.endsWith(".test.ts") || file.startsWith("src/host/")) return [];
   const text = readFileSync(file, "utf8");
   const start = text.search(/\bhost\.(unshare|setns|chroot|pivotRoot)\(/);
   if (start < 0) return [];
-  const found = /\bawait\b|fs\/promises|\bBun\.file\(|\bfetch\(|\bimport\(|\bdlopen\(/.exec(text.slice(start));
+  const seen = new Set<string>();
+  return [asynchronous(file, text.slice(start)), ...calledFrom(file, text.slice(start), seen)].flat();
+}
+
+function asynchronous(file: string, text: string): string[] {
+  const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "");
+  const found = new RegExp(ASYNCHRONOUS).exec(code);
   return found === null
     ? []
-    : [`${file}: "${found[0]}" after the first change of namespace or root; only synchronous calls are sound there`];
+    : [`${file}: "${found[0]}" after a change of namespace or root; only synchronous calls are sound there`];
+}
+
+/** Complaints about the functions, of this file or imported, that `text` calls, and of those that they call. */
+function calledFrom(file: string, text: string, seen: Set<string>): string[] {
+  const imports = new Map<string, string>();
+  const whole = readFileSync(file, "utf8");
+  for (const [, names = "", path = ""] of whole.matchAll(/import \{([^}]*)\} from "(\.[^"]+)"/g))
+    for (const name of names.split(",")) imports.set(name.trim(), normalize(join(dirname(file), path)));
+  return [...new Set([...text.matchAll(/\b(\w+)\(/g)].map((match) => match[1] ?? ""))].flatMap((name) => {
+    const where = imports.get(name) ?? file;
+    const definition = definitionOf(where, name);
+    if (definition === undefined || seen.has(`${definition.file} ${name}`)) return [];
+    seen.add(`${definition.file} ${name}`);
+    return [...asynchronous(definition.file, definition.text), ...calledFrom(definition.file, definition.text, seen)];
+  });
+}
+
+/** A top-level function, also when `file` only passes it on from another. */
+function definitionOf(file: string, name: string): { file: string; text: string } | undefined {
+  const text = readFileSync(file, "utf8");
+  const found = new RegExp(`^(?:export )?(?:async )?function \\*?${name}\\([\\s\\S]*?^}$`, "m").exec(text);
+  if (found !== null) return { file, text: found[0] };
+  const passedOn = new RegExp(`export \\{[^}]*\\b${name}\\b[^}]*\\} from "(\\.[^"]+)"`).exec(text)?.[1];
+  return passedOn === undefined ? undefined : definitionOf(normalize(join(dirname(file), passedOn)), name);
 }
 
 /** The project speaks of itself alone. */
