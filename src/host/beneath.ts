@@ -17,8 +17,9 @@ const WITHIN = RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS;
 export function openBeneath(host: Host, root: string, path: string, flags: number, mode = 0): number {
   const directory = host.openat(AT_FDCWD, root, O.PATH | O.DIRECTORY | O.CLOEXEC, 0);
   try {
-    // NONBLOCK: opening a FIFO that somebody put there must not hang.
-    return host.openat2(directory, path, flags | O.CLOEXEC | O.NOFOLLOW | O.NONBLOCK | O.NOCTTY, mode, WITHIN);
+    // NONBLOCK: opening a FIFO that somebody put there must not hang. O_PATH opens nothing, and openat2 refuses flags that it would ignore.
+    const opening = (flags & O.PATH) === 0 ? O.NONBLOCK | O.NOCTTY : 0;
+    return host.openat2(directory, path, flags | O.CLOEXEC | O.NOFOLLOW | opening, mode, WITHIN);
   } finally {
     host.close(directory);
   }

@@ -83,9 +83,19 @@ export interface Host {
   /** Sets the disposition of each signal to SIG_DFL (sigaction(2)). */
   resetSignals(signals: readonly number[]): void;
   kill(pid: number, signal: number): void;
+  /** A descriptor of process `pid` (pidfd_open(2), close-on-exec), which never comes to mean another process; ESRCH when there is none. */
+  pidfdOpen(pid: number): number;
+  /** Signal 0 only asks whether the process is still there (ESRCH). */
+  pidfdSendSignal(pidfd: number, signal: number): void;
   getpgid(pid: number): number;
   /** Replaces this process (execve(2)); returns only by throwing. */
   execve(path: string, argv: readonly string[], env: Readonly<Record<string, string>>): never;
+
+  // --- terminals (ioctl_tty(2)) ---
+  /** Unlocks the other end of the pseudoterminal whose master `fd` is; the result is its number, the name below /dev/pts. */
+  unlockTerminal(fd: number): number;
+  /** Gives the terminal `to` the window size of the terminal `from`. */
+  copyWindowSize(from: number, to: number): void;
 
   // --- files relative to a directory descriptor (AT_FDCWD for the current directory) ---
   openat(dirfd: number, path: HostPath, flags: number, mode: number): number;

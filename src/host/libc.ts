@@ -63,11 +63,13 @@ export const SYS = {
   keyctl: process.arch === "arm64" ? 219 : 250,
   lseek: process.arch === "arm64" ? 62 : 8,
   copy_file_range: process.arch === "arm64" ? 285 : 326,
+  pidfd_send_signal: 424,
   open_tree: 428,
   move_mount: 429,
   fsopen: 430,
   fsconfig: 431,
   fsmount: 432,
+  pidfd_open: 434,
   openat2: 437,
   mount_setattr: 442,
 } as const;

@@ -386,6 +386,20 @@ export const linux: Host = {
       () => libc.kill(pid, signal),
     );
   },
+  pidfdOpen(pid) {
+    return checked(
+      "open",
+      () => `process ${pid}`,
+      () => libc.syscall(SYS.pidfd_open, pid, 0, 0, 0, 0, 0),
+    );
+  },
+  pidfdSendSignal(pidfd, signal) {
+    checked(
+      "signal",
+      () => `the process of descriptor ${pidfd}`,
+      () => libc.syscall(SYS.pidfd_send_signal, pidfd, signal, 0, 0, 0, 0),
+    );
+  },
   getpgid(pid) {
     return checked(
       "read",
@@ -403,6 +417,32 @@ export const linux: Host = {
       () => libc.execve(name, args.array, variables.array),
     );
     throw internalError(`execve returned, with ${args.keep.length + variables.keep.length} strings`);
+  },
+
+  unlockTerminal(fd) {
+    const [TIOCSPTLCK, TIOCGPTN] = [0x40045431, 0x80045430];
+    const number = new Uint8Array(4);
+    const ioctl = (code: number) =>
+      checked(
+        "prepare",
+        () => "a pseudoterminal",
+        () => libc.syscall(SYS.ioctl, fd, code, pointerOf(number), 0, 0, 0),
+      );
+    ioctl(TIOCSPTLCK); // to 0: unlocked
+    ioctl(TIOCGPTN);
+    return new DataView(number.buffer).getUint32(0, true);
+  },
+  copyWindowSize(from, to) {
+    const [TIOCGWINSZ, TIOCSWINSZ] = [0x5413, 0x5414];
+    const size = new Uint8Array(8); // struct winsize
+    const ioctl = (fd: number, code: number) =>
+      checked(
+        "copy",
+        () => "a terminal's size",
+        () => libc.syscall(SYS.ioctl, fd, code, pointerOf(size), 0, 0, 0),
+      );
+    ioctl(from, TIOCGWINSZ);
+    ioctl(to, TIOCSWINSZ);
   },
 
   openat(dirfd, path, flags, mode) {

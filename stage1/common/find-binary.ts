@@ -40,6 +40,15 @@ export function findProgram(
   );
 }
 
+/** The absolute path inside the root of a command that is entered: its mounts are there by now. Throws NOT_FOUND when a relative name is in no directory of `path`. */
+export function findCommand(host: Host, root: number, program: string, path: string): string {
+  const found = program.startsWith("/") ? program : search(host, root, candidates(program, path, "/"), () => false);
+  if (found !== undefined) return found;
+  throw new RktError("NOT_FOUND", `Unable to find ${quoted(program)} in ${quoted(path)}`, {
+    hint: "name the program by its absolute path",
+  });
+}
+
 function candidates(program: string, path: string, workingDirectory: string): string[] {
   const base = workingDirectory === "" ? "/" : workingDirectory;
   if (program.includes("/")) return [normalize(join(base, program))];

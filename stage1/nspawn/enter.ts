@@ -1,82 +1,95 @@
 /**
- * enter: a command in a running app's file system. The pod's own systemd starts it, as a unit with the app's root and a bounded capability set, so that nothing of the
- * app is executed with more, and no executable of the host is ever visible in the pod (CVE-2019-10144, -10145, -10147). Input and output go through FIFOs in
- * the stage1's root: systemd-run, which could pass descriptors, needs a message bus, and a pod has none.
+ * enter: a command in the context of a running app. Nothing that the pod could have changed is executed outside of it, and nothing of the host is executed inside
+ * (CVE-2019-10144, -10145, -10147): rkt leaves a request in the stage1's root and wakes the pod's own systemd, which starts the command as a unit with the
+ * app's user, root, cgroup, capabilities and filters (units.ts, enterService). Every path of the pod is opened by descriptor, and no link in it is followed.
  */
 
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
-import { AT_FDCWD, S } from "../../src/host/mod.ts";
+import { AT_FDCWD, type Host, isErrno, O } from "../../src/host/mod.ts";
 import { isAcName } from "../../src/spec/appc/mod.ts";
-import type { Entrypoint, Stage1Io } from "../common/io.ts";
+import { appEnvironment } from "../common/app-environment.ts";
+import { findCommand } from "../common/find-binary.ts";
+import { resolveIdentity } from "../common/identity.ts";
+import { openInRoot, readInRoot } from "../common/in-root.ts";
+import type { Entrypoint } from "../common/io.ts";
+import {
+  addIdentity,
+  type EnterRequest,
+  makeRequest,
+  removeRequest,
+  requestStatus,
+  submitRequest,
+} from "./enter-request.ts";
+import { commandFiles, commandTerminal } from "./enter-stdio.ts";
+import { onTerminal } from "./input.ts";
 import { commandLine } from "./unit-text.ts";
 
-const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
+/** systemd could not execute the command (systemd.exec(5), "Process exit codes"); a shell says 127. */
+const NOT_EXECUTED = 203;
 
-export const enter: Entrypoint = async (argv, io) => {
-  const { pid, app, command } = parse(argv);
-  const root = `/proc/${pid}/root`;
-  const id = `enter-${process.pid}`;
-  const directory = join(root, "rkt/enter", id);
-  // What the command may do was laid down when the pod started (units.ts, enterService); only the command itself is added.
-  const unit = `enter-${app}@${id}.service`;
-  const dropIn = join(root, "etc/systemd/system", `${unit}.d`);
-  makeFifos(io, directory);
-  mkdirSync(dropIn, { mode: 0o755 });
-  writeFileSync(join(dropIn, "command.conf"), `[Service]\nExecStart=${commandLine(command)}\n`, { mode: 0o644 });
-  const copy = (script: string) =>
-    spawn("/bin/sh", ["-c", script, "enter", directory], { stdio: ["inherit", "inherit", "inherit"], env: { PATH } });
-  const input = copy('exec cat > "$1/stdin"');
-  const outputs = [copy('exec cat "$1/stdout"'), copy('exec cat "$1/stderr" >&2')].map(
-    (child) => new Promise<void>((done) => child.once("exit", () => done())),
-  );
+export const enter: Entrypoint = async (argv, { host, env }) => {
+  const { pid, app, user, command } = parse(argv);
+  const pod = openPod(host, pid);
+  const { service, environment } = commandOf(host, pod.root, app, user, command);
+  const request: EnterRequest = { host, ...pod, app, id: `enter-${process.pid}` };
+  makeRequest(request);
   try {
-    const started = spawnSync(
-      "nsenter",
-      [`--target=${pid}`, "--mount", "--pid", "--", "/usr/bin/systemctl", "start", unit],
-      {
-        env: { PATH },
-        encoding: "utf8",
-      },
-    );
-    if (started.error !== undefined) {
-      throw new RktError("HOST_PROGRAM", 'Cannot start "nsenter"', {
-        cause: started.error,
-        hint: "install util-linux",
-      });
+    const stdio = onTerminal() ? commandTerminal(request) : commandFiles(request);
+    if (stdio.terminal && env["TERM"] !== undefined) environment.set("TERM", env["TERM"]);
+    try {
+      submitRequest(request, [...service, ...stdio.lines], environment);
+      const status = await requestStatus(request);
+      if (status === NOT_EXECUTED) return 127;
+      await stdio.drained();
+      return status;
+    } finally {
+      stdio.close();
     }
-    const status = join(directory, "status");
-    // A command that cannot be executed fails the start, and leaves its status a moment later, as every command does.
-    const deadline = started.status === 0 ? Number.POSITIVE_INFINITY : performance.now() + 2000;
-    while (!existsSync(status)) {
-      if (performance.now() > deadline)
-        throw new RktError("STAGE1", `Cannot start the command in the pod: ${quoted(started.stderr.trim())}`);
-      if (!existsSync(root)) throw new RktError("WRONG_STATE", "Cannot wait for the command: the pod has ended");
-      await Bun.sleep(10);
-    }
-    const code = Number(readFileSync(status, "utf8"));
-    // 203: systemd could not execute the command; a shell says 127.
-    if (code !== 203) await Promise.all(outputs);
-    return code === 203 ? 127 : code;
   } finally {
-    input.kill("SIGKILL");
-    rmSync(dropIn, { recursive: true, force: true });
-    rmSync(directory, { recursive: true, force: true });
+    removeRequest(request);
   }
 };
 
-function makeFifos(io: Stage1Io, directory: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  for (const name of ["stdin", "stdout", "stderr"]) {
-    io.host.mknodat(AT_FDCWD, join(directory, name), S.IFIFO | 0o600, { major: 0, minor: 0 });
+/** Both stay those of this process, even when its number is given to another one. Throws WRONG_STATE when the pod has ended. */
+function openPod(host: Host, pid: number): { pidfd: number; root: number } {
+  try {
+    const pidfd = host.pidfdOpen(pid);
+    const root = host.openat(AT_FDCWD, `/proc/${pid}/root`, O.PATH | O.DIRECTORY | O.CLOEXEC, 0);
+    host.pidfdSendSignal(pidfd, 0);
+    return { pidfd, root };
+  } catch (error) {
+    if (isErrno(error, "ESRCH", "ENOENT")) throw new RktError("WRONG_STATE", "Cannot enter the pod: it has ended");
+    throw error;
   }
 }
 
-/** `--pid=N --appname=A -- CMD…` (docs/stage1-contract.md). Throws USAGE. */
-function parse(argv: readonly string[]): { pid: number; app: string; command: readonly string[] } {
+/** What runs, and as whom where that is not the app's user; `environment` is added to the app's. Throws NOT_FOUND for a program or user that the app's root lacks. */
+function commandOf(
+  host: Host,
+  podRoot: number,
+  app: string,
+  user: string,
+  command: readonly string[],
+): { service: string[]; environment: Map<string, string> } {
+  const root = openInRoot(host, podRoot, `opt/stage2/${app}/rootfs`, O.PATH | O.DIRECTORY);
+  try {
+    const path = /^PATH="(.*)"$/m.exec(readInRoot(host, podRoot, `rkt/env/${app}`))?.[1] ?? "";
+    const program = findCommand(host, root, command[0] ?? "", path);
+    const service = [`ExecStart=${commandLine([program, ...command.slice(1)])}`];
+    if (user === "") return { service, environment: new Map() };
+    const identity = resolveIdentity(host, root, { user, group: user, supplementaryGids: [] });
+    addIdentity(host, podRoot, identity);
+    service.push(`User=${identity.uid}`, `Group=${identity.gid}`, "SupplementaryGroups=");
+    const own = [...appEnvironment(app, [], identity)].filter(([name]) => /^(USER|LOGNAME|HOME)$/.test(name));
+    return { service, environment: new Map(own) };
+  } finally {
+    host.close(root);
+  }
+}
+
+/** `--pid=N --appname=A [--user=U] -- CMD…` (docs/stage1-contract.md). Throws USAGE. */
+function parse(argv: readonly string[]): { pid: number; app: string; user: string; command: readonly string[] } {
   const end = argv.indexOf("--");
   const flags = end < 0 ? argv : argv.slice(0, end);
   const value = (name: string) => flags.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3) ?? "";
@@ -88,5 +101,5 @@ function parse(argv: readonly string[]): { pid: number; app: string; command: re
   }
   if (!isAcName(app)) throw new RktError("USAGE", `Cannot enter the pod: ${quoted(app)} is no app name`);
   if (command.length === 0) throw new RktError("USAGE", "Cannot enter the pod: no command was given");
-  return { pid, app, command };
+  return { pid, app, user: value("user"), command };
 }

@@ -85,9 +85,7 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     ...handlers,
     `ExecStart=${commandLine([unit.binary, ...app.exec.slice(1)])}`,
     `WorkingDirectory=${lineText(app.workingDirectory || "/")}`,
-    `User=${identity.uid}`,
-    `Group=${identity.gid}`,
-    ...(identity.groups.length > 0 ? [`SupplementaryGroups=${identity.groups.join(" ")}`] : []),
+    ...identityLines(identity),
     ...stdio(runtimeApp, options),
     ...oomScoreLines(app),
     ...sandboxLines(sandboxOf(unit), options),
@@ -119,7 +117,7 @@ function startedBefore({ uid }: Identity, { journal, input }: UnitOptions): stri
   return units.length === 0 ? [] : [`Wants=${units.join(" ")}`, `After=${units.join(" ")}`];
 }
 
-/** A command entered into the app, as root: what runs and where its input comes from is said by a drop-in of the instance (enter.ts); what it may do, here. */
+/** A command entered into the app, with the app's rights: what runs, and on which terminal or files, is said by a drop-in of the instance (enter.ts). */
 function enterService(unit: AppUnit, options: UnitOptions): string {
   return text([
     "[Unit]",
@@ -132,11 +130,15 @@ function enterService(unit: AppUnit, options: UnitOptions): string {
     "",
     "[Service]",
     "Type=exec",
-    "StandardInput=file:/rkt/enter/%i/stdin",
-    "StandardOutput=file:/rkt/enter/%i/stdout",
-    "StandardError=file:/rkt/enter/%i/stderr",
-    ...sandboxLines({ ...sandboxOf(unit), uid: 0 }, options),
+    `WorkingDirectory=${lineText(unit.app.workingDirectory || "/")}`,
+    ...identityLines(unit.identity),
+    ...oomScoreLines(unit.app),
+    ...sandboxLines(sandboxOf(unit), options),
   ]);
+}
+
+function identityLines({ uid, gid, groups }: Identity): string[] {
+  return [`User=${uid}`, `Group=${gid}`, ...(groups.length > 0 ? [`SupplementaryGroups=${groups.join(" ")}`] : [])];
 }
 
 function sandboxOf(unit: AppUnit): Sandbox {

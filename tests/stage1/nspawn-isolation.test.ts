@@ -136,6 +136,10 @@ describe("isolation in an nspawn pod", () => {
       137,
     );
     expect(rkt.run(["enter", uuid(), "/nowhere"]).status).toBe(127);
+    expect(rkt.run(["enter", uuid(), "nowhere"])).toMatchObject({
+      status: 254,
+      stderr: expect.stringContaining('Unable to find "nowhere" in "'),
+    });
     expect(rkt.ok(["list", "--no-legend"])).toContain("running");
     running.kill("SIGTERM");
     // The app was asked to end: its own status is recorded, the pod has not failed.

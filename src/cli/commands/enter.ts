@@ -10,10 +10,18 @@ import type { Command, CommandInput } from "../command.ts";
 export const command: Command = {
   name: "enter",
   summary: "Enter the namespaces of an app within a rkt pod",
-  usage: "[--app=APPNAME] UUID [CMD [ARGS ...]]",
+  usage: "[--app=APPNAME] [--user=USER] UUID [CMD [ARGS ...]]",
   description:
-    "Runs CMD (default: /bin/bash) in a running pod, in the file system and with the environment of the app. The exit status is the command's.",
-  flags: [{ name: "app", kind: "string", usage: "name of the app to enter" }],
+    "Runs CMD (default: /bin/bash) in a running pod, in the context of the app: its file system, environment, user, capabilities, system call filter and cgroup. With a terminal, CMD has one of its own. The exit status is the command's.",
+  flags: [
+    { name: "app", kind: "string", usage: "name of the app to enter" },
+    {
+      name: "user",
+      kind: "string",
+      usage:
+        "user to run the command as: a name or number of the image, or the path of a file whose owner is meant; default: the app's user",
+    },
+  ],
   stopAtFirstWord: true,
   requiresRoot: true,
   run: enterCommand,
@@ -27,7 +35,11 @@ async function enterCommand(input: CommandInput): Promise<number> {
   const app = chosenApp(pod.apps, flags.string("app"), output);
   if (words.length === 0) output.error('no command specified, assuming "/bin/bash"');
   const command = words.length === 0 ? ["/bin/bash"] : words;
-  return callStage1(engine, pod.dir, "enter", [`--pid=${pod.pid}`, `--appname=${app}`, "--", ...command]);
+  const user = flags.string("user");
+  return callStage1(engine, pod.dir, "enter", [
+    ...[`--pid=${pod.pid}`, `--appname=${app}`, ...(user === "" ? [] : [`--user=${user}`])],
+    ...["--", ...command],
+  ]);
 }
 
 function chosenApp(apps: readonly string[], asked: string, output: CommandInput["output"]): string {
