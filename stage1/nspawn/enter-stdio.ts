@@ -4,6 +4,7 @@ import { type ChildProcess, type StdioOptions, spawn, spawnSync } from "node:chi
 import { RktError } from "../../src/core/errors.ts";
 import { openBeneath } from "../../src/host/beneath.ts";
 import { AT_FDCWD, F, O, S } from "../../src/host/mod.ts";
+import { openInRoot } from "../common/in-root.ts";
 import { type EnterRequest, openRequestFile } from "./enter-request.ts";
 
 export interface CommandStdio {
@@ -15,6 +16,9 @@ export interface CommandStdio {
   /** Ends what moves the bytes, and gives the caller's terminal back as it was. */
   close(): void;
 }
+
+/** statfs(2). */
+const DEVPTS_MAGIC = 0x1cd1;
 
 const ENVIRONMENT = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
 
@@ -53,13 +57,25 @@ export function commandFiles(request: EnterRequest): CommandStdio {
   };
 }
 
-export function commandTerminal({ host, root }: EnterRequest): CommandStdio {
-  const devices = `/proc/self/fd/${root}`;
-  const master = openBeneath(host, devices, "dev/pts/ptmx", O.RDWR);
+export function commandTerminal({ host, root, app }: EnterRequest): CommandStdio {
+  const place = `opt/stage2/${app}/rootfs/dev/pts`;
+  const devices = openInRoot(host, root, place, O.PATH | O.DIRECTORY);
+  const terminals = `/proc/self/fd/${devices}`;
+  // A volume of the app may lie over it: to open whatever device is found there would be the app's choice.
+  if (host.fileSystemType(terminals) !== DEVPTS_MAGIC)
+    throw new RktError(
+      "STAGE1",
+      `Cannot give the command a terminal: the app's "/dev/pts" is no file system of terminals`,
+      {
+        hint: "redirect input or output, for example `rkt enter … < /dev/null | cat`",
+      },
+    );
+  const master = openBeneath(host, terminals, "ptmx", O.RDWR);
   host.fcntl(master, F.SETFL, O.RDWR); // without O_NONBLOCK, which cat cannot bear
   const number = host.unlockTerminal(master);
   // Held open until the end: a terminal that nobody has open any more reads as an error on the other side.
-  const slave = openBeneath(host, devices, `dev/pts/${number}`, O.RDWR);
+  const slave = openBeneath(host, terminals, String(number), O.RDWR);
+  host.close(devices);
   const resize = () => host.copyWindowSize(0, master);
   resize();
   process.on("SIGWINCH", resize);
@@ -79,7 +95,7 @@ export function commandTerminal({ host, root }: EnterRequest): CommandStdio {
       "StandardInput=tty",
       "StandardOutput=tty",
       "StandardError=tty",
-      `TTYPath=/dev/pts/${number}`,
+      `TTYPath=/${place}/${number}`,
       "TTYReset=no",
     ],
     drained: async () => {
