@@ -1,6 +1,6 @@
 /** What `run` and `prepare` have in common: their words become the input of assemblePod, after every check that needs no image. */
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
@@ -14,6 +14,8 @@ export function readAssembleInput(input: CommandInput): AssembleInput {
   const { flags } = input;
   const pullPolicy = readPullPolicy(flags);
   const stage1 = readStage1Choice(flags);
+  if (flags.bool("private-users"))
+    throw new RktError("UNSUPPORTED", "Cannot use --private-users: this version does not map users yet");
   const content = flags.given("pod-manifest") ? readManifestFile(input) : readImages(input);
   return { content, stage1, pullPolicy, noOverlay: flags.bool("no-overlay") };
 }
@@ -42,6 +44,9 @@ const NOT_WITH_MANIFEST = [
   "inherit-env",
   "set-env",
   "set-env-file",
+  // Beyond rkt 1.x's list: they would be ignored without a word.
+  ...["annotation", "user-annotation", "user-label", "network-bandwidth", "sysctl"],
+  ...["pod-memory", "pod-cpu", "pod-cpu-shares", "pod-pids"],
 ];
 
 function readManifestFile(input: CommandInput): PodContent {
@@ -75,4 +80,23 @@ export function checkNet(net: string, flags: FlagValues): void {
     if (names.includes(special) && flags.list("port").length > 0)
       throw new RktError("USAGE", `--port flag does not work with '${special}' networking`);
   }
+}
+
+/**
+ * `--mds-register`. Throws USAGE in rkt's words for a pod that could not reach the service, NOT_FOUND where none listens, UNSUPPORTED otherwise: a pod that counts on
+ * its metadata must not start without.
+ */
+export function checkMetadata(net: string, flags: FlagValues): void {
+  if (!flags.bool("mds-register")) return;
+  if (net.split(",").includes("none"))
+    throw new RktError(
+      "USAGE",
+      "--mds-register flag does not work with --net=none. Please use 'host', 'default' or an equivalent network",
+    );
+  if (!existsSync("/run/rkt/metadata-svc.sock")) {
+    throw new RktError("NOT_FOUND", "could not reach the metadata service.", {
+      hint: "start it, or leave --mds-register out",
+    });
+  }
+  throw new RktError("UNSUPPORTED", "Cannot use --mds-register: this version does not register pods yet");
 }

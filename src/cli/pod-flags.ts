@@ -151,6 +151,7 @@ export const START_FLAGS: readonly FlagSpec[] = [
     usage: "entry of the pod's /etc/hosts, IP=NAME, or host (the host's file)",
   },
   { name: "hostname", kind: "string", usage: "host name of the pod (default rkt-UUID)" },
+  { name: "mds-register", kind: "bool", usage: "register the pod with the metadata service" },
   { name: "ipc", kind: "string", usage: "IPC namespace: auto, private, or parent (the host's)" },
 ];
 

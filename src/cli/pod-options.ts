@@ -16,6 +16,7 @@ import {
   rateIsolator,
   resourceIsolator,
   sysctlIsolator,
+  sysctlNamespace,
 } from "../spec/appc/mod.ts";
 import type { AppOptions } from "../stage0/app-options.ts";
 import { callerEnvironment, parseVariables, readVariableFile } from "../stage0/environment.ts";
@@ -56,6 +57,7 @@ function podIsolators(flags: FlagValues): Isolator[] {
   put("pod-pids", pidsIsolator);
   put("network-bandwidth", (text) => rateIsolator(ISOLATOR.networkBandwidth, text));
   const settings = parseVariables(flags.list("sysctl"), "sysctl");
+  for (const { name } of settings) sysctlNamespace(name);
   if (settings.length > 0)
     made.push(sysctlIsolator(Object.fromEntries(settings.map(({ name, value }) => [name, value]))));
   return made;

@@ -5,6 +5,7 @@ import { PodFiles } from "../core/data-dir.ts";
 import { errorChain, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import { quoted } from "../core/text.ts";
+import { withBandwidth } from "./bandwidth.ts";
 import { addNetwork } from "./chain.ts";
 import { loadNetworks } from "./load.ts";
 import { parseNetList } from "./net-list.ts";
@@ -31,7 +32,9 @@ export async function setUpNetwork(request: SetUpNetwork): Promise<NetworkResult
     throw new RktError("USAGE", "--port flag does not work with 'none' networking");
   }
   if (list.none) emit({ kind: "notice", source: "networking", text: "networking namespace with loopback only" });
-  const confs = list.none ? [] : loadNetworks(list, request.localConfigDir, emit);
+  const found = list.none ? [] : loadNetworks(list, request.localConfigDir, emit);
+  const { bandwidth } = request;
+  const confs = bandwidth === undefined ? found : found.map((conf) => withBandwidth(conf, bandwidth));
   const dirs = pluginDirs(request.localConfigDir, request.stage1NetDirs);
   const plan = planNetworks(confs, list, request.ports, dirs);
   if (existsSync(new PodFiles(podDir).net)) {

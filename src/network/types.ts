@@ -27,6 +27,8 @@ export interface NetworkContext {
 }
 
 export interface SetUpNetwork extends NetworkContext {
+  /** Bytes a second that the pod may send, and receive, on each of its networks; undefined: as many as it can. */
+  readonly bandwidth?: number | undefined;
   /** The list as given to `--net`: "default", "host", "none", "all", "a,b:IP=10.1.2.3". */
   readonly net: string;
   readonly ports: readonly ForwardedPort[];

@@ -10,6 +10,7 @@ import { createPod } from "../pod/mod.ts";
 import { takePrepareLock } from "../pod/prepare-lock.ts";
 import { assertRunnable, type PodManifest, parseImageManifest, parsePodManifest } from "../spec/appc/mod.ts";
 import type { AppOptions } from "./app-options.ts";
+import { checkVolumeSources } from "./check-volumes.ts";
 import { obtainImage, type PullPolicy } from "./obtain-image.ts";
 import { buildPodManifest, type PodOptions, type RequestedApp } from "./pod-manifest.ts";
 import { preparePod } from "./prepare.ts";
@@ -32,6 +33,8 @@ export interface AssembleInput {
   readonly stage1: Stage1Choice;
   readonly pullPolicy: PullPolicy;
   readonly noOverlay: boolean;
+  /** The pod is started at once, so what that needs is looked at before the pod is made. */
+  readonly starts?: { readonly interactive: boolean };
   /** Called as soon as the pod has a UUID, before anything is prepared (`--uuid-file-save`). */
   readonly onUuid?: (uuid: string) => void;
 }
@@ -52,6 +55,7 @@ export async function assemblePod(engine: Engine, input: AssembleInput): Promise
   try {
     const { manifest, trees } = await renderAll(engine, input, requested);
     resolvePorts(manifest);
+    if (input.starts !== undefined) checkStart(manifest, input.starts);
     const pod = createPod(engine.dataDir, linux);
     input.onUuid?.(pod.uuid);
     await preparePod(engine, pod, { manifest, trees, stage1, noOverlay: input.noOverlay });
@@ -59,6 +63,12 @@ export async function assemblePod(engine: Engine, input: AssembleInput): Promise
   } finally {
     closeSync(lock);
   }
+}
+
+function checkStart(manifest: PodManifest, { interactive }: { readonly interactive: boolean }): void {
+  if (interactive && manifest.apps.length > 1)
+    throw new RktError("USAGE", "interactive option only supports one image");
+  checkVolumeSources(manifest);
 }
 
 interface ObtainedApp {

@@ -22,13 +22,13 @@ export interface PodApp {
   readonly environment: ReadonlyMap<string, string>;
 }
 
-/** Directories that the app's file system must have (rkt 1.x, prepare-app). */
+/** Directories that the app's file system must have (rkt 1.x, prepare-app); systemd makes the one for its own mounts, and could not under a read-only root. */
 const DIRECTORIES: readonly [string, number][] = [
   ["/dev", 0o755],
   ["/proc", 0o755],
   ["/sys", 0o755],
   ["/etc", 0o755],
-  ["/run", 0o755],
+  ["/run/systemd/incoming", 0o755],
   ["/tmp", 0o1777],
 ];
 

@@ -16,7 +16,7 @@ import {
 } from "../../src/host/cgroup.ts";
 import { CLONE, callerState, type Host, handOver, MS } from "../../src/host/mod.ts";
 import { joinNetns, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
-import type { PodManifest } from "../../src/spec/appc/mod.ts";
+import { ISOLATOR, memoryLimit, type PodManifest, rateLimit } from "../../src/spec/appc/mod.ts";
 import { appStatusFiles, type RunArguments } from "../../src/stage1-contract/mod.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
@@ -32,6 +32,7 @@ import { type PodApp, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds } from "./resolver.ts";
 import { inheritedSockets, portsWithSocket } from "./sockets.ts";
 import { hostRunsSystemd, supervisor } from "./supervisor.ts";
+import { podSysctls, writeSysctls } from "./sysctl.ts";
 import { environmentFile } from "./unit-text.ts";
 import { type AppInput, appUnits, defaultTarget } from "./units.ts";
 
@@ -64,7 +65,9 @@ export const run: RunEntrypoint = async (argv, io) => {
     stage1NetDirs: [],
     emit: io.emit,
     host,
+    bandwidth: rateLimit(manifest.isolators, ISOLATOR.networkBandwidth),
   });
+  const sysctls = podSysctls(manifest, { net: network !== undefined, ipc: run.ipc !== "parent" });
   const hostname = run.hostname ?? `rkt-${uuid}`;
   const resolver = resolverBinds(
     files.stage1Rootfs,
@@ -80,7 +83,15 @@ export const run: RunEntrypoint = async (argv, io) => {
     apps.map((app) => app.unit.app),
     run.disableSeccomp,
   );
-  const target = supervisor(files, { run, uuid, manifest, env: definedVariables(io.env), ownFilter, limits });
+  const target = supervisor(files, {
+    run,
+    uuid,
+    manifest,
+    env: definedVariables(io.env),
+    ownFilter,
+    ownIpc: sysctls.ipc.length > 0,
+    limits,
+  });
 
   // From here to execve: synchronous calls only.
   const runIsTmpfs = isTmpfs(host, "/run");
@@ -95,6 +106,7 @@ export const run: RunEntrypoint = async (argv, io) => {
   );
   if (!runIsTmpfs) ownNspawnDirectory(host);
   if (network !== undefined) joinNetns(host, network.netnsPath);
+  writeSysctls(host, sysctls);
   mountControllers(host, files.stage1Rootfs, cgroup, layout);
   // Last: from here on this process could not do much of the above any more.
   if (ownFilter) filterPod(host);
@@ -142,6 +154,7 @@ function writeUnits(
     disableSeccomp: run.disableSeccomp,
     limits,
   };
+  const podLimit = memoryLimit(manifest.isolators) !== undefined;
   writeFileSync(join(units, "default.target"), defaultTarget(manifest.apps.map((app) => app.name)), { mode: 0o644 });
   for (const app of apps) {
     const name = app.unit.runtimeApp.name;
@@ -150,9 +163,9 @@ function writeUnits(
       mkdirSync(dirname(join(units, file)), { recursive: true, mode: 0o755 });
       writeFileSync(join(units, file), text, { mode: 0o644 });
     }
-    // Where app-ended finds out whether the limit was hit.
-    if (hasLimits(app.unit.app))
-      writeFileSync(join(root, "rkt/memory", name), `app.slice/${sliceName(name)}\n`, { mode: 0o644 });
+    // Where app-ended finds out whether a limit was hit: the app's, the pod's.
+    const groups = [...(hasLimits(app.unit.app) ? [`app.slice/${sliceName(name)}`] : []), ...(podLimit ? ["."] : [])];
+    if (groups.length > 0) writeFileSync(join(root, "rkt/memory", name), `${groups.join("\n")}\n`, { mode: 0o644 });
     const { created, started } = appStatusFiles(name);
     // Their times count. The app starts a tenth of a second from here, when no code of ours is left to write it down.
     for (const file of [created, started]) writeFileSync(join(root, "rkt/status", file), "", { mode: 0o644 });

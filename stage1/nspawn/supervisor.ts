@@ -17,6 +17,8 @@ export interface SupervisorInput {
   /** The pod's seccomp filter is ours (pod-filter.ts): systemd-nspawn must not build its own. */
   readonly ownFilter: boolean;
   readonly limits: readonly NamedLimit[];
+  /** The pod's IPC namespace is made already (sysctl.ts). */
+  readonly ownIpc: boolean;
 }
 
 /** sd_booted(3). */
@@ -68,13 +70,13 @@ function capabilities({ run, manifest }: SupervisorInput): string {
   return [...new Set([...DEFAULT_CAPABILITIES, ...wanted])].join(",");
 }
 
-function environment({ run, env, ownFilter }: SupervisorInput): Record<string, string> {
+function environment({ run, env, ownFilter, ownIpc }: SupervisorInput): Record<string, string> {
   return {
     ...env,
     ...(run.debug ? {} : { SYSTEMD_LOG_LEVEL: "err" }),
     SYSTEMD_NSPAWN_CONTAINER_SERVICE: "rkt",
     ...(ownFilter ? { SYSTEMD_SECCOMP: "0" } : {}),
     ...(run.disablePaths ? { SYSTEMD_NSPAWN_API_VFS_WRITABLE: "yes" } : {}),
-    ...(run.ipc === "parent" ? { SYSTEMD_NSPAWN_SHARE_NS_IPC: "true" } : {}),
+    ...(run.ipc === "parent" || ownIpc ? { SYSTEMD_NSPAWN_SHARE_NS_IPC: "true" } : {}),
   };
 }

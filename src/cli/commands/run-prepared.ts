@@ -11,6 +11,7 @@ import { resolverFiles } from "../../stage0/resolver-files.ts";
 import { startPod } from "../../stage0/run.ts";
 import { stage1OfTree } from "../../stage0/stage1-image.ts";
 import type { Command, CommandInput } from "../command.ts";
+import { checkMetadata } from "../pod-command.ts";
 import { START_FLAGS } from "../pod-flags.ts";
 import { readStartOptions } from "../start-options.ts";
 
@@ -31,6 +32,7 @@ async function runPreparedCommand(input: CommandInput): Promise<never> {
     throw new RktError("USAGE", "run-prepared: must provide exactly one UUID");
   const start = readStartOptions(flags);
   const resolver = resolverFiles(start.dns);
+  checkMetadata(start.net, flags);
   const pod = claimPreparedPod(engine.dataDir, linux, uuid);
   const manifest = parsePodManifest(readFileSync(new PodFiles(pod.dir).manifest, "utf8"));
   if (start.interactive && manifest.apps.length > 1)

@@ -9,7 +9,7 @@ import { assemblePod } from "../../stage0/assemble-pod.ts";
 import { resolverFiles } from "../../stage0/resolver-files.ts";
 import { startPod } from "../../stage0/run.ts";
 import type { Command, CommandInput } from "../command.ts";
-import { checkNet, readAssembleInput } from "../pod-command.ts";
+import { checkMetadata, checkNet, readAssembleInput } from "../pod-command.ts";
 import { APP_FLAGS, PREPARE_FLAGS, STAGE1_FLAGS, START_FLAGS } from "../pod-flags.ts";
 import { readStartOptions } from "../start-options.ts";
 
@@ -38,18 +38,18 @@ async function runCommand(input: CommandInput): Promise<never> {
   const assemble = readAssembleInput(input);
   const start = readStartOptions(flags);
   checkNet(start.net, flags);
+  checkMetadata(start.net, flags);
   resolverFiles(start.dns);
   if (flags.bool("interactive") && input.images.length > 1)
     throw new RktError("USAGE", "interactive option only supports one image");
   const uuidFile = flags.string("uuid-file-save");
   const { pod, manifest, stage1 } = await assemblePod(engine, {
     ...assemble,
+    starts: { interactive: start.interactive },
     onUuid: (uuid) => {
       if (uuidFile !== "") saveUuid(uuidFile, uuid);
     },
   });
-  if (flags.bool("interactive") && manifest.apps.length > 1)
-    throw new RktError("USAGE", "interactive option only supports one image");
   // Straight to run: this process owns the pod, so nobody needs it in "prepared".
   const running = movePod(engine.dataDir, linux, pod, "run");
   return startPod(engine, running, { manifest, stage1, options: { ...start, resolver: resolverFiles(start.dns) } });

@@ -13,4 +13,5 @@ export * from "./names.ts";
 export * from "./os-arch.ts";
 export { BLANK_POD_MANIFEST, formatPodManifest, parsePodManifest } from "./pod-manifest.ts";
 export * from "./quantity.ts";
+export * from "./sysctl.ts";
 export type * from "./types.ts";

@@ -37,6 +37,23 @@ describe("pod manifests", () => {
     expect(volume).toMatchObject({ kind: "empty", mode: "0755", uid: 0, gid: 0 });
   });
 
+  test("tmpfs volumes have a size, and groups may have names", () => {
+    const text = pod({
+      apps: [
+        {
+          name: "a",
+          image: { id: ID },
+          app: { exec: ["/a"], user: "0", group: "0", supplementaryGIDs: [7, "adm", "/srv"] },
+        },
+      ],
+      volumes: [{ name: "t", kind: "tmpfs", size: "64M", mode: "1777" }],
+    });
+    const manifest = parsePodManifest(text);
+    expect(manifest.volumes[0]).toMatchObject({ kind: "tmpfs", size: "64M", mode: "1777", uid: 0, gid: 0 });
+    expect(manifest.apps[0]?.app?.supplementaryGids).toEqual([7, "adm", "/srv"]);
+    expect(parsePodManifest(formatPodManifest(manifest))).toEqual(manifest);
+  });
+
   test("pod isolators are kept, known or not", () => {
     expect(parsePodManifest(pod({ isolators: [{ name: "example.com/x", value: { a: [1] } }] })).isolators).toEqual([
       { name: "example.com/x", value: { a: [1] } },
@@ -60,7 +77,41 @@ describe("pod manifests", () => {
     [pod({ volumes: [{ name: "a", kind: "host", source: "/x", uid: 0 }] }), "uid for host volume cannot be set"],
     [pod({ volumes: [{ name: "a", kind: "empty", source: "/x" }] }), "source for empty volume must be empty"],
     [pod({ volumes: [{ name: "a", kind: "empty", mode: "rwx" }] }), "mode for empty volume must be octal"],
-    [pod({ volumes: [{ name: "a", kind: "disk" }] }), 'unrecognized volume kind: should be one of "empty", "host"'],
+    [
+      pod({ volumes: [{ name: "a", kind: "disk" }] }),
+      'unrecognized volume kind: should be one of "empty", "host", "tmpfs"',
+    ],
+    [pod({ volumes: [{ name: "a", kind: "tmpfs", size: "lots" }] }), "as a quantity"],
+    [pod({ volumes: [{ name: "a", kind: "tmpfs", size: "0" }] }), "volumes[0].size: must be at least 1"],
+    [pod({ volumes: [{ name: "a", kind: "empty", size: "1M" }] }), "size for empty volume cannot be set"],
+    [pod({ volumes: [{ name: "a", kind: "host", source: "/x", size: "1M" }] }), "size for host volume cannot be set"],
+    [
+      runtimeApp({ app: { user: "0", group: "0", supplementaryGIDs: [""] } }),
+      "supplementaryGIDs[0]: a group must not be empty",
+    ],
+    [
+      runtimeApp({ app: { user: "0", group: "0", isolators: [{ name: "resource/pids", value: { limit: "0" } }] } }),
+      "isolators[0].value.limit: must be at least 1",
+    ],
+    [
+      runtimeApp({
+        app: { user: "0", group: "0", isolators: [{ name: "os/linux/apparmor-profile", value: { name: "a b" } }] },
+      }),
+      "name must be the name of a profile",
+    ],
+    [
+      runtimeApp({
+        app: {
+          user: "0",
+          group: "0",
+          isolators: [
+            { name: "os/linux/seccomp-remove-set", value: { set: ["mount"] } },
+            { name: "os/linux/seccomp-profile", value: { defaultAction: "SCMP_ACT_ALLOW" } },
+          ],
+        },
+      }),
+      "too many seccomp isolators specified",
+    ],
     [pod({ volumes: [1, 2].map(() => ({ name: "a", kind: "empty" })) }), 'duplicate volume name "a"'],
     [pod({ ports: [{ name: "a", hostPort: 80, hostIP: "x" }] }), "ports[0].hostIP: invalid IP address"],
     [pod({ ports: [{ name: "a", hostPort: 65536 }] }), "ports[0].hostPort: must be between 0 and 65535"],
