@@ -30,6 +30,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/fetch.ts")).command,
   },
   {
+    name: "fsck",
+    summary: "Check the data directory, and mend it",
+    load: async () => (await import("./commands/fsck.ts")).command,
+  },
+  {
     name: "gc",
     summary: "Garbage collect rkt pods no longer in use",
     load: async () => (await import("./commands/gc.ts")).command,

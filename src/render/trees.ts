@@ -26,6 +26,11 @@ export function recordTree(
   return { image, treeId, layers: layers.map(rendered), manifest };
 }
 
+/** Records a tree alone, for pods that stand on it. */
+export function recordTreeLayers(dataDir: DataDir, layers: readonly string[]): void {
+  writeRecord(dataDir.treeRecord(treeIdOf(layers)), { layers }, true);
+}
+
 /**
  * The tree of an image, if it has been rendered and all layers are still whole. Two small reads and a look at each layer; no worker, no lock. (A tree cannot go
  * away while the caller holds the prepare lock.)

@@ -9,6 +9,7 @@ import type { Download, ImageReference, StoredImage } from "../core/spine.ts";
 import { redactUrl } from "../core/text.ts";
 import { linux } from "../host/mod.ts";
 import { findImage, initDataDir, referenceName, touchImage, whileFetching } from "../store/mod.ts";
+import { isWhole } from "./whole-image.ts";
 
 export type PullPolicy = "new" | "never" | "update";
 
@@ -31,7 +32,7 @@ export async function obtainImage(
   if (reference.kind === "hash") return storedByHash(engine, reference);
   const isFile = ["aci-file", "oci-layout", "oci-archive", "docker-archive"].includes(reference.kind);
   if (!isFile && options.pullPolicy !== "update") {
-    const stored = await findTrusted(engine, reference);
+    const stored = await findTrusted(engine, reference, options.pullPolicy === "new");
     if (stored !== undefined) return stored;
     if (options.pullPolicy === "never") throw notInStore(reference);
   }
@@ -76,7 +77,7 @@ function nameOf(reference: ImageReference): string {
 }
 
 async function storedByHash(engine: Engine, reference: ImageReference): Promise<StoredImage> {
-  const stored = await findTrusted(engine, reference);
+  const stored = await findTrusted(engine, reference, false);
   if (stored !== undefined) return stored;
   throw new RktError("NOT_FOUND", `no image IDs found for "${nameOf(reference)}"`);
 }
@@ -85,10 +86,15 @@ async function storedByHash(engine: Engine, reference: ImageReference): Promise<
  * An image of the store that may be used. For root that is one which root itself saw verified; what only an unprivileged fetch has seen is verified now. A name then
  * goes to the network when that fails, since anybody in group rkt can put an image under a name; a hash has no other place to come from.
  */
-export async function findTrusted(engine: Engine, reference: ImageReference): Promise<StoredImage | undefined> {
+export async function findTrusted(
+  engine: Engine,
+  reference: ImageReference,
+  /** Whether a damaged one can be fetched again. */
+  refetchable = true,
+): Promise<StoredImage | undefined> {
   const { dataDir, emit, insecure } = engine;
   const stored = findImage(dataDir, reference, { emit, claimedNames: insecure.image });
-  if (stored === undefined) return undefined;
+  if (stored === undefined || !isWhole(engine, stored, refetchable)) return undefined;
   emit({ kind: "debug", source: "image", text: usingFromStore(reference) });
   touchImage(dataDir, stored);
   if (stored.verification !== undefined || process.geteuid?.() !== 0) return stored;

@@ -9,6 +9,7 @@ import { findRenderedTree } from "../render/mod.ts";
 import { parseImageManifest } from "../spec/appc/image-manifest.ts";
 import type { ImageManifest } from "../spec/appc/types.ts";
 import type { PullPolicy } from "./obtain-image.ts";
+import { clearingWrongBlobs } from "./whole-image.ts";
 
 /**
  * Root only. An image with dependencies is put together anew each time: one of them may have another version by now. `dependencies`: where missing ones may come from.
@@ -44,14 +45,16 @@ async function renderNow(engine: Engine, image: StoredImage, dependencies: PullP
   ]);
   // Before the render, which holds a lock that no download should hold.
   if (image.format === "aci") await obtainDependencies(engine, image, dependencies);
-  return renderImage({
-    dataDir: engine.dataDir,
-    host: linux,
-    emit: engine.emit,
-    image,
-    ...(image.format === "oci" ? { ociManifestText: imageManifestText(engine.dataDir, image) } : {}),
-    resolveDependency: (wanted) => obtainDependency(engine, wanted, dependencies),
-  });
+  return clearingWrongBlobs(engine, image, () =>
+    renderImage({
+      dataDir: engine.dataDir,
+      host: linux,
+      emit: engine.emit,
+      image,
+      ...(image.format === "oci" ? { ociManifestText: imageManifestText(engine.dataDir, image) } : {}),
+      resolveDependency: (wanted) => obtainDependency(engine, wanted, dependencies),
+    }),
+  );
 }
 
 /**

@@ -63,7 +63,7 @@ export function readRecord<T>(
     if (isErrno(error, "EACCES")) throw error;
     store.emit({
       kind: "warning",
-      text: `ignoring a broken record of the image store: ${error instanceof Error ? error.message : String(error)}`,
+      text: `ignoring a broken record of the image store: ${error instanceof Error ? error.message : String(error)} (rkt fsck --repair mends it)`,
     });
     return undefined;
   }

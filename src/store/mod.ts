@@ -18,7 +18,7 @@ export {
 } from "./find-image.ts";
 export { filesOfImage } from "./image-files.ts";
 export { imageManifestText } from "./image-manifest-text.ts";
-export { initDataDir } from "./init-data-dir.ts";
+export { initDataDir, layoutProblems } from "./init-data-dir.ts";
 export { findLeftovers, type Leftover } from "./leftovers.ts";
 export { listImages, touchImage } from "./list-images.ts";
 export { type PutOptions, putImage } from "./put-image.ts";

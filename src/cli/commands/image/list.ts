@@ -10,6 +10,7 @@ import { layerIds } from "../../../render/layer-id.ts";
 import { shortAppString } from "../../../spec/appc/app-string.ts";
 import { ordered } from "../../../spec/json-text.ts";
 import { listImages } from "../../../store/list-images.ts";
+import { warnOfLostIndex } from "../../../store/rebuild-index.ts";
 import type { Command, CommandInput, FlagValues, Output } from "../../command.ts";
 import { CommandLineError } from "../../command-line-error.ts";
 import { goTime, humanSize, humanTime } from "../../human.ts";
@@ -96,6 +97,7 @@ async function listCommand({ engine, flags, output }: CommandInput): Promise<voi
   const entries = listImages(engine.dataDir, { emit: engine.emit })
     .map((image) => entryOf(engine.dataDir, image, usage))
     .sort(order);
+  if (entries.length === 0) warnOfLostIndex(engine.dataDir, engine);
   if (format !== undefined) {
     // Go's nil slice.
     const images = entries.length === 0 ? null : entries.map(entryJson);
