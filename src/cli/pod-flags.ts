@@ -54,6 +54,14 @@ export function pullPolicyFlags(byDefault: "new" | "update"): readonly FlagSpec[
   ];
 }
 
+/** In every command that may download. */
+export const PROGRESS_FLAG: FlagSpec = {
+  name: "progress",
+  kind: "string",
+  default: "auto",
+  usage: "how downloads are shown on stderr: auto, tty (live lines), plain, json (an object a line)",
+};
+
 /** After an image, in every command that may fetch it. */
 export const SIGNATURE_FLAG: FlagSpec = {
   name: "signature",
@@ -114,6 +122,7 @@ export const PREPARE_FLAGS: readonly FlagSpec[] = [
   },
   { name: "no-overlay", kind: "bool", usage: "copy the images instead of using overlay file systems" },
   ...pullPolicyFlags("new"),
+  PROGRESS_FLAG,
   {
     name: "pod-manifest",
     kind: "string",

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { byteUnits, liveProgress } from "./progress.ts";
+import { byteUnits, jsonProgress, liveProgress } from "./progress.ts";
 
 /** A terminal that knows the few control sequences that are used. */
 function screen() {
@@ -17,6 +17,17 @@ function screen() {
     lines: () => lines.filter((line) => line !== ""),
   };
 }
+
+test("jsonProgress writes one object a line", () => {
+  const lines: string[] = [];
+  const progress = jsonProgress((text) => void lines.push(text));
+  progress.update("ACI", 1, 10);
+  progress.update("ACI\n", 2, undefined);
+  expect(lines).toEqual([
+    '{"event":"progress","label":"ACI","done":1,"total":10}\n',
+    '{"event":"progress","label":"ACI\\n","done":2,"total":null}\n',
+  ]);
+});
 
 describe("liveProgress", () => {
   test("a line each, redrawn in place, and left behind when all is done", () => {

@@ -41,6 +41,16 @@ export function plainProgress(write: (text: string) => void): Progress {
   };
 }
 
+/** For programs: an object a line, `{"event":"progress","label":…,"done":…,"total":…}`, in bytes; `total` is null when the server does not say it. */
+export function jsonProgress(write: (text: string) => void): Progress {
+  return {
+    update(label, done, total) {
+      write(`${JSON.stringify({ event: "progress", label, done, total: total ?? null })}\n`);
+    },
+    aside: (print) => print(),
+  };
+}
+
 /** Live lines, redrawn in place with the control sequences that every terminal since the VT100 knows. */
 export function liveProgress(write: (text: string) => void, now: () => number = performance.now): Progress {
   const downloads = new Map<string, Download>();

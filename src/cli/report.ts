@@ -7,8 +7,10 @@ import { ExitStatus, errorChain, errorLine, RktError } from "../core/errors.ts";
 import type { Emit, RktEvent } from "../core/events.ts";
 import { printable } from "../core/text.ts";
 import type { Output } from "./command.ts";
-import { liveProgress, type Progress, plainProgress } from "./progress.ts";
+import { jsonProgress, liveProgress, type Progress, plainProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
+
+export type ProgressStyle = "auto" | "tty" | "plain" | "json";
 
 export interface ReportOptions {
   /** The last word of the command ("list" for `rkt image list`): the prefix of its lines. */
@@ -17,6 +19,8 @@ export interface ReportOptions {
   /** No notices and no progress. */
   readonly quiet: boolean;
   readonly terminal: Terminal;
+  /** Default: "auto", live lines on a terminal and plain ones elsewhere. */
+  readonly progress?: ProgressStyle;
   /** Whether stderr is a terminal; asked when the first progress arrives. */
   readonly live?: () => boolean;
 }
@@ -32,6 +36,9 @@ export function createReport(options: ReportOptions): Report {
   const { terminal, command } = options;
   let progress: Progress | undefined;
   const startProgress = (): Progress => {
+    if (options.progress === "json") return jsonProgress(terminal.stderr);
+    if (options.progress === "plain") return plainProgress(terminal.stderr);
+    if (options.progress === "tty") return liveProgress(terminal.stderr);
     // Loading node:tty takes 8 ms, so only a download pays for it.
     const live = options.live ?? (() => process.getBuiltinModule("node:tty").isatty(2));
     return live() ? liveProgress(terminal.stderr) : plainProgress(terminal.stderr);

@@ -4,6 +4,7 @@
  */
 
 import { exitStatusOf, FAILURE_STATUS, RktError } from "../core/errors.ts";
+import { quoted } from "../core/text.ts";
 import { ROOT } from "./cli.ts";
 import type { Command } from "./command.ts";
 import { CommandLineError } from "./command-line-error.ts";
@@ -11,7 +12,7 @@ import { dialogOn } from "./dialog.ts";
 import { type ParsedWords, parseWords } from "./flags.ts";
 import { createEngine, GLOBAL_FLAGS } from "./globals.ts";
 import { locate } from "./locate.ts";
-import { createReport, type Report } from "./report.ts";
+import { createReport, type ProgressStyle, type Report } from "./report.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
 
 /** Runs `rkt` with `words` (without the program's name). Never throws. */
@@ -30,6 +31,7 @@ export async function runCommandLine(
       command: command.name,
       debug: parsed.globals.bool("debug"),
       quiet: command.flags.some(({ name }) => name === "quiet") && parsed.flags.bool("quiet"),
+      progress: readProgress(command, parsed),
       terminal,
     });
     for (const notice of parsed.deprecations) terminal.stderr(`${notice}\n`);
@@ -41,6 +43,15 @@ export async function runCommandLine(
   } catch (error) {
     return await failed(error, report, terminal, found);
   }
+}
+
+function readProgress(command: Command, { flags }: ParsedWords): ProgressStyle {
+  if (!command.flags.some(({ name }) => name === "progress")) return "auto";
+  const style = flags.string("progress");
+  if (style === "auto" || style === "tty" || style === "plain" || style === "json") return style;
+  throw new CommandLineError(
+    `invalid argument ${quoted(style)} for "--progress" flag: expected auto, tty, plain or json`,
+  );
 }
 
 export interface LocatedCommand {

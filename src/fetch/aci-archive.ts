@@ -1,11 +1,9 @@
 /** The archive of an App Container image on its way into the store: its digest is known only at its end. */
 
-import { closeSync } from "node:fs";
-import { type Digest, imageIdFromSha512 } from "../core/digest.ts";
-import { RktError } from "../core/errors.ts";
+import { imageIdFromSha512 } from "../core/digest.ts";
 import type { AciDownload } from "../core/spine.ts";
 import { parseImageManifest } from "../spec/appc/image-manifest.ts";
-import { blobSize, discardPart, newPart, openBlob, type PartFile, publishPart, readPieces, writePart } from "./cas.ts";
+import { blobSize, discardPart, newPart, type PartFile, publishPart, readPieces, writePart } from "./cas.ts";
 import type { Job } from "./job.ts";
 import { type ContentCheck, contentCheck } from "./layer-check.ts";
 import { scanForManifest } from "./manifest-scan.ts";
@@ -32,21 +30,6 @@ export async function fetchAciFile(job: Job, file: number): Promise<Archive> {
     throw error;
   } finally {
     check.destroy();
-  }
-}
-
-/** The archive of an earlier fetch, looked through again. Throws DIGEST_MISMATCH when it is damaged. */
-export async function storedArchive(job: Job, digest: Digest): Promise<Archive> {
-  const check = aciCheck();
-  const fd = openBlob(job.cas, digest);
-  try {
-    for (const piece of readPieces(fd, 0)) await check.feed(piece);
-    const archive = await check.finish();
-    if (archive.archive.digest.hex === digest.hex) return archive;
-    throw new RktError("DIGEST_MISMATCH", "Cannot use the image in the store: it is damaged");
-  } finally {
-    check.destroy();
-    closeSync(fd);
   }
 }
 

@@ -214,7 +214,8 @@ function makeDirectories(cas: Cas, directory: string): void {
   }
 }
 
-function removeFile(path: string): void {
+/** No error when there is none. */
+export function removeFile(path: string): void {
   try {
     unlinkSync(path);
   } catch (error) {

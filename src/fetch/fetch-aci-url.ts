@@ -3,11 +3,9 @@
 import { createHash } from "node:crypto";
 import { RktError } from "../core/errors.ts";
 import { quoted, redactUrl } from "../core/text.ts";
-import { linux } from "../host/mod.ts";
-import { type Archive, aciCheck, storeArchive, storedArchive } from "./aci-archive.ts";
+import { type Archive, aciCheck, storeArchive } from "./aci-archive.ts";
 import { type AciRecord, readAciRecord, writeAciRecord } from "./aci-record.ts";
 import {
-  blobSize,
   discardPart,
   isFullDisk,
   keepPart,
@@ -18,19 +16,14 @@ import {
   truncatePart,
   writePart,
 } from "./cas.ts";
-import { type HttpReply, httpGet, readAll, statusError } from "./http.ts";
+import { fetchSignature, lateSignature, type SignatureUrl } from "./fetch-signature.ts";
+import { type HttpReply, httpGet, statusError } from "./http.ts";
 import { debug, type Job, progressReporter, retryOptions } from "./job.ts";
-import { LARGEST_SIGNATURE } from "./messages.ts";
+import { forgetValidator, readValidator, writeValidator } from "./part-validator.ts";
 import { TransferError, withRetries } from "./transfer-error.ts";
 
 /** A server that states no length could fill the disk. */
 const LARGEST_ACI = 64 * 1024 ** 3;
-
-/** A place to get a signature from; the headers are for its origin alone. */
-export interface SignatureUrl {
-  readonly url: URL;
-  readonly secretHeaders: Readonly<Record<string, string>>;
-}
 
 export interface AciUrl {
   readonly url: URL;
@@ -40,78 +33,64 @@ export interface AciUrl {
   readonly signature: SignatureUrl | undefined;
 }
 
+interface Fetched {
+  readonly archive: Archive;
+  readonly signature: Buffer | undefined;
+}
+
 /**
- * Downloads the archive and its signature; the signature first, so that an image without one costs no download. What the server says is unchanged since an
- * earlier fetch is taken from the store. Throws TransferError, NOT_TRUSTED (no signature), INVALID_INPUT.
+ * Downloads the archive and its signature; the signature first, so that an image without one costs no download. What the server said is good for a while yet is not
+ * asked for again, and what it says is unchanged since an earlier fetch is taken from the store. Throws TransferError, NOT_TRUSTED (no signature), INVALID_INPUT.
  */
-export async function fetchAciUrl(
-  job: Job,
-  image: AciUrl,
-): Promise<{ archive: Archive; signature: Buffer | undefined }> {
-  job.emit({ kind: "debug", source: "image", text: `remote fetching from URL ${quoted(redactUrl(image.url))}` });
-  const early = image.signature === undefined ? undefined : await fetchSignature(job, image.signature);
-  const archive = await downloadArchive(job, image);
-  if (early !== "deferred" || image.signature === undefined) {
-    return { archive, signature: early === "deferred" ? undefined : early };
-  }
-  const late = await fetchSignature(job, image.signature);
-  if (late === "deferred") throw signatureError("the server deferred it again");
-  return { archive, signature: late };
-}
-
-/** The signature's bytes; "deferred" when the server makes it while the image is downloaded (status 202). Throws NOT_TRUSTED when there is none. */
-export async function fetchSignature(job: Job, signature: SignatureUrl): Promise<Buffer | "deferred"> {
-  try {
-    return await withRetries(retryOptions(job, 3), async () => {
-      const reply = await httpGet(job.http, { ...signature, signal: job.signal });
-      if (reply.status === 202) {
-        reply.discard();
-        job.emit({ kind: "notice", source: "image", text: "server requested deferring the signature download" });
-        return "deferred";
-      }
-      if (reply.status !== 200) throw statusError(reply, quoted(redactUrl(signature.url)));
-      const bytes = await readAll(reply, LARGEST_SIGNATURE);
-      job.emit({ kind: "progress", label: "signature", done: bytes.length, total: bytes.length });
-      return bytes;
-    });
-  } catch (error) {
-    // Only an answer tells that there is no signature; a broken line is no reason to talk of trust.
-    if (!(error instanceof TransferError) || error.status === undefined || error.temporary) throw error;
-    throw signatureError(error.message);
-  }
-}
-
-function signatureError(why: string): RktError {
-  return new RktError("NOT_TRUSTED", `error downloading the signature file: ${why}`, {
-    hint: "--insecure-options=image runs unsigned images",
-  });
-}
-
-async function downloadArchive(job: Job, image: AciUrl): Promise<Archive> {
+export async function fetchAciUrl(job: Job, image: AciUrl): Promise<Fetched> {
   const key = createHash("sha256").update(image.url.toString()).digest("hex");
+  const fresh = freshRecord(job, image, key);
+  if (fresh !== undefined) return { archive: fresh.archive, signature: fresh.signature?.bytes };
+  debug(job, `remote fetching from URL ${quoted(redactUrl(image.url))}`);
+  const early = image.signature === undefined ? undefined : await fetchSignature(job, image.signature);
+  const record = await downloadArchive(job, image, key);
+  const signature =
+    early === "deferred" && image.signature !== undefined ? await lateSignature(job, image.signature) : early;
+  if (signature === undefined || signature === "deferred" || image.signature === undefined) {
+    return { archive: record.archive, signature: undefined };
+  }
+  noteSignature(job, key, record, { url: image.signature.url.toString(), bytes: signature });
+  return { archive: record.archive, signature };
+}
+
+/** The record of an earlier fetch that has all that is wanted, as long as the server's word for it (Cache-Control: max-age) holds. */
+function freshRecord(job: Job, image: AciUrl, key: string): AciRecord | undefined {
+  const record = readAciRecord(job.cas, key);
+  if (record === undefined || Date.now() >= record.checked + record.maxAge * 1000) return undefined;
+  if (image.signature !== undefined && record.signature?.url !== image.signature.url.toString()) return undefined;
+  debug(job, `image for ${redactUrl(image.url)} isn't expired, not fetching.`);
+  return record;
+}
+
+function noteSignature(job: Job, key: string, record: AciRecord, signature: NonNullable<AciRecord["signature"]>): void {
+  const known = record.signature;
+  if (known?.url === signature.url && known.bytes.equals(signature.bytes)) return;
+  writeAciRecord(job.cas, key, { ...record, signature });
+}
+
+async function downloadArchive(job: Job, image: AciUrl, key: string): Promise<AciRecord> {
   const began = Date.now();
-  const usable = () => {
-    const record = readAciRecord(job.cas, key);
-    return record !== undefined && blobSize(job.cas, record.digest) === record.size ? record : undefined;
-  };
   const part = await lockPart(job.cas, `aci-${key}.part`, {
     // Another process that fetched the same URL while this one waited did its work too.
-    isDone: () => (usable()?.checked ?? 0) >= began,
+    isDone: () => (readAciRecord(job.cas, key)?.checked ?? 0) >= began,
     onWait: () =>
       job.emit({ kind: "notice", source: "image", text: "another rkt instance is downloading this file, waiting..." }),
     signal: job.signal,
   });
-  const record = usable();
-  if (part === undefined) return record === undefined ? downloadArchive(job, image) : storedArchive(job, record.digest);
+  const record = readAciRecord(job.cas, key);
+  if (part === undefined) return record ?? downloadArchive(job, image, key);
   try {
-    if (record !== undefined) {
-      const stored = await revalidate(job, image, key, record);
-      if (stored !== undefined) {
-        discardPart(part);
-        return stored;
-      }
+    const stored = record && (await revalidate(job, image, key, record));
+    if (stored !== undefined) {
+      dropPart(part);
+      return stored;
     }
-    return await fillFromUrl(job, image, key, part);
+    return await fillPart(job, image, key, part);
   } catch (error) {
     giveUp(part, error);
     throw error;
@@ -125,41 +104,43 @@ function giveUp(part: PartFile, error: unknown): void {
   const worthKeeping =
     (broken || aborted) && !isFullDisk(error) && partSize(part) > 0 && readValidator(part) !== undefined;
   if (worthKeeping) keepPart(part);
-  else discardPart(part);
+  else dropPart(part);
 }
 
-/** The archive of an earlier fetch, when it is still what the URL names. */
-async function revalidate(job: Job, image: AciUrl, key: string, record: AciRecord): Promise<Archive | undefined> {
-  const where = redactUrl(image.url);
-  if (Date.now() < record.checked + record.maxAge * 1000) {
-    debug(job, `image for ${where} isn't expired, not fetching.`);
-    return tryStored(job, record);
-  }
+function dropPart(part: PartFile): void {
+  forgetValidator(part);
+  discardPart(part);
+}
+
+/** The record of an earlier fetch, when its archive is still what the URL names. */
+async function revalidate(job: Job, image: AciUrl, key: string, record: AciRecord): Promise<AciRecord | undefined> {
   if (record.etag === "") return undefined;
-  const reply = await httpGet(job.http, {
-    url: image.url,
-    headers: { "If-None-Match": record.etag },
-    secretHeaders: image.secretHeaders,
-    signal: job.signal,
-  });
+  const headers = { "If-None-Match": record.etag };
+  const reply = await withRetries(retryOptions(job), () =>
+    httpGet(job.http, { url: image.url, headers, secretHeaders: image.secretHeaders, signal: job.signal }),
+  );
   reply.discard();
   if (reply.status !== 304) return undefined;
-  writeAciRecord(job.cas, key, { ...record, checked: Date.now(), maxAge: maxAge(reply.headers) });
-  debug(job, `image for ${where} has not changed, not fetching.`);
-  return tryStored(job, record);
+  debug(job, `image for ${redactUrl(image.url)} has not changed, not fetching.`);
+  const checked = { ...record, checked: Date.now(), maxAge: maxAge(reply.headers) };
+  writeAciRecord(job.cas, key, checked);
+  return checked;
 }
 
-/** Undefined when the blob turns out to be damaged: then it is downloaded again. */
-async function tryStored(job: Job, record: AciRecord): Promise<Archive | undefined> {
+async function fillPart(job: Job, image: AciUrl, key: string, part: PartFile): Promise<AciRecord> {
+  const resumed = partSize(part) > 0;
   try {
-    return await storedArchive(job, record.digest);
+    return await fillFromUrl(job, image, key, part);
   } catch (error) {
-    if (error instanceof RktError && error.code === "DIGEST_MISMATCH") return undefined;
-    throw error;
+    if (!resumed || !(error instanceof RktError) || error.code !== "INVALID_INPUT") throw error;
+    // The beginning, from before a crash perhaps, may be what is wrong.
+    debug(job, `${error.message}; starting again`);
+    truncatePart(part, 0);
+    return fillFromUrl(job, image, key, part);
   }
 }
 
-async function fillFromUrl(job: Job, image: AciUrl, key: string, part: PartFile): Promise<Archive> {
+async function fillFromUrl(job: Job, image: AciUrl, key: string, part: PartFile): Promise<AciRecord> {
   let check = aciCheck();
   let offset = 0;
   // A server without ranges makes us start again: that is progress only beyond where we have been, or it would go on for ever.
@@ -197,10 +178,11 @@ async function fillFromUrl(job: Job, image: AciUrl, key: string, part: PartFile)
     });
     const archive = await check.finish();
     await storeArchive(job, part, archive);
-    const { digest, size } = archive.archive;
+    forgetValidator(part);
     const etag = (headers.get("etag") ?? "").slice(0, 1024);
-    writeAciRecord(job.cas, key, { digest, size, etag, maxAge: maxAge(headers), checked: Date.now() });
-    return archive;
+    const record = { archive, etag, maxAge: maxAge(headers), checked: Date.now(), signature: undefined };
+    writeAciRecord(job.cas, key, record);
+    return record;
   } finally {
     check.destroy();
   }
@@ -244,27 +226,6 @@ function maxAge(headers: Headers): number {
   const words = (headers.get("cache-control") ?? "").toLowerCase();
   if (/no-cache|no-store/.test(words)) return 0;
   return Math.min(Number(/max-age=(\d{1,9})/.exec(words)?.[1] ?? 0), 365 * 24 * 3600);
-}
-
-/** What identifies the file that the part is the beginning of: kept on the part itself. Weak validators do not allow continuing. */
-const VALIDATOR = "user.rkt.validator";
-
-function readValidator(part: PartFile): string | undefined {
-  try {
-    return linux.lgetxattr(part.path, VALIDATOR).toString("latin1") || undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function writeValidator(part: PartFile, headers: Headers): void {
-  const etag = headers.get("etag");
-  const validator = etag !== null && !etag.startsWith("W/") ? etag : (headers.get("last-modified") ?? "");
-  try {
-    linux.lsetxattr(part.path, VALIDATOR, Buffer.from(validator.slice(0, 1024), "latin1"));
-  } catch {
-    // No attributes on this file system: an interrupted download starts again.
-  }
 }
 
 function tooLong(url: URL, total: number | undefined): RktError {

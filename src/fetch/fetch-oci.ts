@@ -1,6 +1,5 @@
 /** Brings an OCI (or Docker schema 2) image into the store: index → manifest → configuration and layers, each checked before it is believed. */
 
-import { closeSync } from "node:fs";
 import { type Digest, formatDigest, imageIdFromSha512 } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import type { LayerRef, OciDownload } from "../core/spine.ts";
@@ -20,10 +19,11 @@ import {
 } from "../spec/oci/mod.ts";
 import { ociImageName } from "../spec/oci-to-appc.ts";
 import { receiveBlob } from "./blob-transfer.ts";
-import { blobSize, openBlob, readPieces, storeBytes } from "./cas.ts";
+import { storeBytes } from "./cas.ts";
 import type { ImageSource, RootDocument } from "./image-source.ts";
 import { inParallel, type Job } from "./job.ts";
 import { digestOfBytes, requireDigest } from "./layer-check.ts";
+import { storedBytes } from "./manifest-record.ts";
 import { LARGEST_DOCUMENT } from "./registry.ts";
 
 /** overlayfs takes 500 lower directories. */
@@ -114,7 +114,10 @@ async function fetchDocument(job: Job, source: ImageSource, descriptor: Descript
       `Cannot use ${formatDigest(descriptor.digest)}: it has ${descriptor.size} bytes, expected at most ${LARGEST_DOCUMENT}`,
     );
   }
-  const bytes = embedded(descriptor) ?? storedDocument(job, descriptor) ?? (await source.document(job, descriptor));
+  const bytes =
+    embedded(descriptor) ??
+    storedBytes(job.cas, descriptor.digest, descriptor.size) ??
+    (await source.document(job, descriptor));
   const what = `the document ${formatDigest(descriptor.digest)}`;
   if (bytes.length !== descriptor.size) {
     throw new RktError(
@@ -130,18 +133,6 @@ async function fetchDocument(job: Job, source: ImageSource, descriptor: Descript
 function embedded(descriptor: Descriptor): Buffer | undefined {
   const bytes = descriptor.data === undefined ? undefined : Buffer.from(descriptor.data, "base64");
   return bytes?.length === descriptor.size ? bytes : undefined;
-}
-
-function storedDocument(job: Job, descriptor: Descriptor): Buffer | undefined {
-  if (blobSize(job.cas, descriptor.digest) !== descriptor.size) return undefined;
-  const fd = openBlob(job.cas, descriptor.digest);
-  try {
-    const bytes = Buffer.concat([...readPieces(fd, 0, descriptor.size)].map((piece) => Buffer.from(piece)));
-    const seen = digestOfBytes(descriptor.digest.algorithm, bytes);
-    return seen.hex === descriptor.digest.hex ? bytes : undefined;
-  } finally {
-    closeSync(fd);
-  }
 }
 
 function assertImage(manifest: Manifest): void {

@@ -1,14 +1,23 @@
 /** An image in a v2 registry as an {@link ImageSource}. */
 
 import { formatDigest, sameDigest } from "../core/digest.ts";
-import { RktError } from "../core/errors.ts";
+import { internalError, RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { type Descriptor, isForeignLayerMediaType } from "../spec/oci/mod.ts";
 import { type DockerReference, dockerSource } from "./docker-reference.ts";
 import { httpGet } from "./http.ts";
 import type { ImageSource } from "./image-source.ts";
 import { debug, type Job, retryOptions } from "./job.ts";
-import { contentFrom, LARGEST_DOCUMENT, openRegistry, type RegistryPlace } from "./registry.ts";
+import { digestOfBytes } from "./layer-check.ts";
+import { readManifestRecord, writeManifestRecord } from "./manifest-record.ts";
+import {
+  contentFrom,
+  type FetchedDocument,
+  LARGEST_DOCUMENT,
+  openRegistry,
+  type Registry,
+  type RegistryPlace,
+} from "./registry.ts";
 import { withRetries } from "./transfer-error.ts";
 
 /** `place`: where the image is taken from, which may be a mirror. */
@@ -20,7 +29,7 @@ export function registrySource(job: Job, reference: DockerReference, place: Regi
     async root(inner) {
       debug(inner, `remote fetching from URL ${quoted(reference.text)}`);
       debug(inner, `fetching image from ${reference.text}`);
-      const document = await registry.manifest(inner, origin.reference);
+      const document = await currentManifest(inner, registry, place, origin.reference);
       if (
         reference.digest !== undefined &&
         document.claimed !== undefined &&
@@ -45,6 +54,30 @@ export function registrySource(job: Job, reference: DockerReference, place: Regi
         : (offset, signal) => registry.blob(descriptor.digest, offset, signal),
     close: () => {},
   };
+}
+
+/** The document that the name stands for at the moment: from the store, when the registry says that it has not changed. */
+async function currentManifest(
+  job: Job,
+  registry: Registry,
+  { registry: host, repository }: RegistryPlace,
+  version: string,
+): Promise<FetchedDocument> {
+  const name = JSON.stringify([host, repository, version]);
+  const key = new Bun.CryptoHasher("sha256").update(name).digest("hex");
+  const known = readManifestRecord(job.cas, key);
+  const document = await registry.manifest(job, version, known?.etag ?? "");
+  if (document === "unchanged") {
+    if (known === undefined) throw internalError("an answer to a condition that was not set");
+    debug(job, `image for ${host}/${repository} has not changed, not fetching.`);
+    return { bytes: known.bytes, mediaType: known.mediaType, claimed: known.digest, etag: known.etag };
+  }
+  const { bytes, mediaType, claimed, etag } = document;
+  if (etag !== "" && etag.length <= 1024) {
+    const digest = digestOfBytes(claimed?.algorithm ?? "sha256", bytes);
+    writeManifestRecord(job.cas, key, { digest, size: bytes.length, mediaType, etag });
+  }
+  return document;
 }
 
 /** Manifests and indexes have an address of their own in a registry; configurations are blobs. */

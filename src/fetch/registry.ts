@@ -19,11 +19,14 @@ export interface FetchedDocument {
   readonly mediaType: string | undefined;
   /** The digest that the server names, if any: a claim. */
   readonly claimed: Digest | undefined;
+  /** "" when the server sent none. */
+  readonly etag: string;
 }
 
 export interface Registry {
-  /** A manifest or index by tag or digest. Throws NOT_FOUND, AUTHENTICATION, TransferError. */
+  /** A manifest or index by tag or digest; "unchanged" when it is still the one that `etag` came with. Throws NOT_FOUND, AUTHENTICATION, TransferError. */
   manifest(job: Job, version: string): Promise<FetchedDocument>;
+  manifest(job: Job, version: string, etag: string): Promise<FetchedDocument | "unchanged">;
   /** A blob's bytes from `offset` on. */
   blob(digest: Digest, offset: number, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array>;
 }
@@ -44,25 +47,32 @@ export function openRegistry(job: Job, place: RegistryPlace, text: string): Regi
     scopes: [`repository:${repository}:pull`],
     purpose: `Cannot fetch ${quoted(text)}`,
   });
+  const manifest = (inner: Job, version: string, etag = "") =>
+    withRetries(retryOptions(inner, 3), async () => {
+      const path = `/v2/${repository}/manifests/${version}`;
+      const headers = { Accept: MANIFEST_MEDIA_TYPES.join(", "), ...(etag === "" ? {} : { "If-None-Match": etag }) };
+      const reply = await client.request(path, { headers, signal: inner.signal });
+      if (reply.status === 304 && etag !== "") {
+        reply.discard();
+        return "unchanged";
+      }
+      if (reply.status !== 200) throw manifestError(reply, registry, text, client);
+      const bytes = await readAll(reply, LARGEST_DOCUMENT);
+      if (reply.length !== undefined && reply.length !== bytes.length) {
+        throw new TransferError("NETWORK", `Cannot fetch ${quoted(text)}: the manifest broke off`, {
+          temporary: true,
+        });
+      }
+      return {
+        bytes,
+        mediaType: reply.headers.get("content-type")?.split(";")[0]?.trim() || undefined,
+        claimed: claimedDigest(reply),
+        etag: reply.headers.get("etag") ?? "",
+      };
+    });
   return {
-    manifest: (inner, version) =>
-      withRetries(retryOptions(inner, 3), async () => {
-        const path = `/v2/${repository}/manifests/${version}`;
-        const headers = { Accept: MANIFEST_MEDIA_TYPES.join(", ") };
-        const reply = await client.request(path, { headers, signal: inner.signal });
-        if (reply.status !== 200) throw manifestError(reply, registry, text, client);
-        const bytes = await readAll(reply, LARGEST_DOCUMENT);
-        if (reply.length !== undefined && reply.length !== bytes.length) {
-          throw new TransferError("NETWORK", `Cannot fetch ${quoted(text)}: the manifest broke off`, {
-            temporary: true,
-          });
-        }
-        return {
-          bytes,
-          mediaType: reply.headers.get("content-type")?.split(";")[0]?.trim() || undefined,
-          claimed: claimedDigest(reply),
-        };
-      }),
+    // Without an etag no server's answer is "unchanged".
+    manifest: manifest as Registry["manifest"],
     blob: async function* (digest, offset, signal) {
       const path = `/v2/${repository}/blobs/${formatDigest(digest)}`;
       yield* contentFrom(offset, `blob ${formatDigest(digest)}`, (headers) =>

@@ -58,6 +58,7 @@ export const libc = dlopen("libc.so.6", {
 export const SYS = {
   pivot_root: process.arch === "arm64" ? 41 : 155,
   socket: process.arch === "arm64" ? 198 : 41,
+  sendto: process.arch === "arm64" ? 206 : 44,
   ioctl: process.arch === "arm64" ? 29 : 16,
   bpf: process.arch === "arm64" ? 280 : 321,
   keyctl: process.arch === "arm64" ? 219 : 250,

@@ -130,11 +130,14 @@ export async function fetchVerifyStore(
   reference: ImageReference,
   options: ObtainOptions,
 ): Promise<StoredImage> {
-  const [{ fetchImage }, { verifyDownload }, { putImage }] = await Promise.all([
-    import("../fetch/mod.ts"),
-    import("../trust/mod.ts"),
-    import("../store/mod.ts"),
-  ]);
+  const [{ fetchImage }, { verifyDownload }, { putImage }, { knownVerdict }, { extendingStartTimeout }] =
+    await Promise.all([
+      import("../fetch/mod.ts"),
+      import("../trust/mod.ts"),
+      import("../store/mod.ts"),
+      import("./known-verdict.ts"),
+      import("./start-timeout.ts"),
+    ]);
   if (reference.kind === "appc" && !engine.insecure.image) {
     const { offerDiscoveredKeys } = await import("./discover-keys.ts");
     await offerDiscoveredKeys(engine, reference.name);
@@ -146,9 +149,9 @@ export async function fetchVerifyStore(
       insecure: engine.insecure,
       config,
       signature: options.signature,
-      emit: engine.emit,
+      emit: extendingStartTimeout(engine.emit),
     });
-    const verified = await verifyDownload(download, { ...engine, host: linux });
+    const verified = knownVerdict(engine, download) ?? (await verifyDownload(download, { ...engine, host: linux }));
     const name = referenceName(reference);
     const latest = reference.kind === "appc" && !reference.labels.some((label) => label.name === "version");
     return putImage(engine.dataDir, verified, name === undefined ? [] : [name], { emit: engine.emit, latest });

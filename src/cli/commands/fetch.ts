@@ -7,7 +7,7 @@ import { supportsOverlay } from "../../stage0/mount-overlay.ts";
 import { obtainImage } from "../../stage0/obtain-image.ts";
 import { renderStored } from "../../stage0/render-stored.ts";
 import type { Command, CommandInput } from "../command.ts";
-import { pullPolicyFlags, SIGNATURE_FLAG } from "../pod-flags.ts";
+import { PROGRESS_FLAG, pullPolicyFlags, SIGNATURE_FLAG } from "../pod-flags.ts";
 import { readPullPolicy } from "../pod-options.ts";
 
 export const command: Command = {
@@ -17,7 +17,11 @@ export const command: Command = {
   description: `Fetches images, verifies who signed them, and prints one image id per image. Needs no root: members of group "rkt" may fetch.
 
 As root the images are unpacked at once, so that the first start does not wait for it.`,
-  flags: [{ name: "full", kind: "bool", usage: "print the full image id" }, ...pullPolicyFlags("update")],
+  flags: [
+    { name: "full", kind: "bool", usage: "print the full image id" },
+    ...pullPolicyFlags("update"),
+    PROGRESS_FLAG,
+  ],
   noImageArguments: true,
   imageFlags: [SIGNATURE_FLAG],
   run: fetchCommand,
