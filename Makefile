@@ -7,14 +7,15 @@ DESTDIR ?=
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts')
 STAGE1_SOURCES := $(shell find stage1 -type f -not -name '*.test.ts')
 
-.PHONY: help setup build stage1 demo test test-unit test-integration check install clean format
+.PHONY: help setup build stage1 demo test test-unit test-integration check install uninstall clean format
 
 help:
 	@echo "make demo      set up, build, and run a verified image as a pod, step by step"
 	@echo "make build     build/rkt and the stage1 images beside it"
 	@echo "make test      set up, build, and run every test (root)"
 	@echo "make check     types, format, lint, and the repository's own rules"
-	@echo "make install   PREFIX=/usr DESTDIR="
+	@echo "make install   for this machine, or into DESTDIR for a package; PREFIX=/usr"
+	@echo "make uninstall takes the files away; images, pods, configuration and users stay"
 
 setup:
 	@tools/setup.sh build
@@ -44,7 +45,8 @@ test:
 	@$(MAKE) --no-print-directory build/rkt
 	@tools/run-tests.sh unit integration
 
-test-unit: setup
+test-unit:
+	@tools/setup.sh build test
 	@tools/run-tests.sh unit
 
 test-integration:
@@ -59,7 +61,10 @@ format: setup
 	@node_modules/@biomejs/cli-linux-$(ARCH:aarch64=arm64)/biome check --write .
 
 install: build
-	@tools/install.sh "$(DESTDIR)" "$(PREFIX)"
+	@tools/install.sh install "$(DESTDIR)" "$(PREFIX)"
+
+uninstall:
+	@tools/install.sh uninstall "$(DESTDIR)" "$(PREFIX)"
 
 clean:
 	rm -rf build

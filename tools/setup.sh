@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 build="ca-certificates make xz-utils debian-archive-keyring"
 run="util-linux gpgv iptables containernetworking-plugins xz-utils bzip2 zstd busybox-static gnupg umoci mount"
-test="$run skopeo docker-registry mmdebstrap attr acl iproute2 procps strace libcap2-bin apache2-utils openssl python3-minimal curl"
+test="$run skopeo docker-registry mmdebstrap attr acl iproute2 procps strace libcap2-bin apache2-utils openssl python3-minimal curl passwd tzdata"
 bench="$test runc crun podman systemd-container"
 
 packages=
