@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { killAtEnd, runProgram, temporaryDirectory } from "./temporary.ts";
 
 export interface TestRegistry {
@@ -23,24 +23,28 @@ export interface TestRegistry {
 export interface RegistryOptions {
   /** Basic authentication with this one account. */
   readonly account?: { user: string; password: string };
-  readonly tls?: boolean;
+  /** A certificate of its own, or this one (PEM file, the key beside it as key.pem). */
+  readonly tls?: boolean | string;
+  /** Tokens of this server instead of an account. */
+  readonly token?: { realm: string; service: string; issuer: string; certificate: string };
 }
 
 /** Starts a registry on a free port. `using registry = await startRegistry()`. */
 export async function startRegistry(options: RegistryOptions = {}): Promise<TestRegistry> {
   const dir = temporaryDirectory("registry");
   const port = await freePort();
-  const certificate = options.tls === true ? makeCertificate(dir.path) : undefined;
+  const certificate =
+    options.tls === true ? makeCertificate(dir.path) : options.tls === false ? undefined : options.tls;
   const config = join(dir.path, "config.yml");
   mkdirSync(join(dir.path, "data"));
-  writeFileSync(config, await configFile(dir.path, port, options));
+  writeFileSync(config, await configFile(dir.path, port, options, certificate));
   // The registry writes its log for nobody; its exit status is enough.
   const child = spawn("docker-registry", ["serve", config], {
     stdio: "ignore",
     env: { PATH: "/usr/bin:/bin", OTEL_TRACES_EXPORTER: "none" },
   });
   const kill = killAtEnd(child);
-  const scheme = options.tls === true ? "https" : "http";
+  const scheme = certificate === undefined ? "http" : "https";
   const url = `${scheme}://127.0.0.1:${port}`;
   const stop = () => {
     kill();
@@ -72,7 +76,12 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Test
   };
 }
 
-async function configFile(dir: string, port: number, options: RegistryOptions): Promise<string> {
+async function configFile(
+  dir: string,
+  port: number,
+  options: RegistryOptions,
+  certificate: string | undefined,
+): Promise<string> {
   const lines = [
     "version: 0.1",
     "log: {level: error}",
@@ -80,7 +89,12 @@ async function configFile(dir: string, port: number, options: RegistryOptions): 
     "http:",
     `  addr: 127.0.0.1:${port}`,
   ];
-  if (options.tls === true) lines.push(`  tls: {certificate: ${join(dir, "cert.pem")}, key: ${join(dir, "key.pem")}}`);
+  if (certificate !== undefined)
+    lines.push(`  tls: {certificate: ${certificate}, key: ${join(dirname(certificate), "key.pem")}}`);
+  if (options.token !== undefined) {
+    const { realm, service, issuer, certificate: root } = options.token;
+    lines.push(`auth: {token: {realm: "${realm}", service: ${service}, issuer: ${issuer}, rootcertbundle: ${root}}}`);
+  }
   if (options.account !== undefined) {
     const hash = await Bun.password.hash(options.account.password, { algorithm: "bcrypt", cost: 4 });
     writeFileSync(join(dir, "htpasswd"), `${options.account.user}:${hash}\n`);
@@ -89,11 +103,11 @@ async function configFile(dir: string, port: number, options: RegistryOptions): 
   return `${lines.join("\n")}\n`;
 }
 
-/** A certificate for loopback, valid for two days. Returns its file; the key lies beside it as key.pem. */
-export function makeCertificate(dir: string): string {
+/** A certificate for loopback, and for `names` (",DNS:NAME"), valid for two days. Returns its file; the key lies beside it as key.pem. */
+export function makeCertificate(dir: string, names = ""): string {
   runProgram([
     ...["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"],
-    ...["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+    ...["-addext", `subjectAltName=DNS:localhost,IP:127.0.0.1${names}`],
     ...["-keyout", join(dir, "key.pem"), "-out", join(dir, "cert.pem")],
   ]);
   return join(dir, "cert.pem");
