@@ -8,6 +8,7 @@ import { takeUmask } from "./host/umask.ts";
 const [first, name] = process.argv.slice(2);
 
 if (first === "worker" && name === "fetch") await (await import("./fetch/worker.ts")).runFetchWorker();
+else if (first === "worker" && name === "push") await (await import("./fetch/push-worker.ts")).runPushWorker();
 else if (first === "worker" && name === "credentials")
   await (await import("./config/credentials-worker.ts")).runCredentialsWorker();
 else if (first === "worker" && name === "verify") await (await import("./trust/worker.ts")).runVerifyWorker();

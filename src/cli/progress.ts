@@ -1,9 +1,10 @@
-/** Progress of downloads: one live line each on a terminal, a few plain lines elsewhere. */
+/** Progress of downloads and uploads: one live line each on a terminal, a few plain lines elsewhere. */
 
 import { printable } from "../core/text.ts";
 
 interface Download {
   readonly label: string;
+  readonly verb: "Downloading" | "Uploading";
   done: number;
   total: number | undefined;
   /** What was printed last where lines are plain: tenths of the total, or tens of megabytes. */
@@ -11,7 +12,7 @@ interface Download {
 }
 
 export interface Progress {
-  update(label: string, done: number, total: number | undefined): void;
+  update(label: string, done: number, total: number | undefined, upload?: boolean): void;
   /** Runs `print` with the live lines out of its way. */
   aside(print: () => void): void;
 }
@@ -24,7 +25,8 @@ const STEP_BYTES_WITHOUT_TOTAL = 10_000_000;
 export function plainProgress(write: (text: string) => void): Progress {
   const downloads = new Map<string, Download>();
   return {
-    update(label, done, total) {
+    update(label, done, total, upload) {
+      const verb = verbOf(upload);
       const step = Math.floor(total === undefined ? done / STEP_BYTES_WITHOUT_TOTAL : (10 * done) / Math.max(total, 1));
       const known = downloads.get(label);
       const goesOn = known !== undefined && known.done <= done && known.step <= step;
@@ -34,8 +36,8 @@ export function plainProgress(write: (text: string) => void): Progress {
       }
       const finished = done === total;
       if (finished) downloads.delete(label);
-      else downloads.set(label, { label, done, total, step });
-      write(`Downloading ${printable(label)}: ${amount(done, total)}\n`);
+      else downloads.set(label, { label, verb, done, total, step });
+      write(`${verb} ${printable(label)}: ${amount(done, total)}\n`);
     },
     aside: (print) => print(),
   };
@@ -70,8 +72,8 @@ export function liveProgress(write: (text: string) => void, now: () => number = 
     drawnAt = now();
   };
   return {
-    update(label, done, total) {
-      downloads.set(label, { label, done, total, step: 0 });
+    update(label, done, total, upload) {
+      downloads.set(label, { label, verb: verbOf(upload), done, total, step: 0 });
       const ended = done === total;
       if (!ended && now() - drawnAt < REDRAW_MILLISECONDS) return;
       draw();
@@ -90,8 +92,12 @@ export function liveProgress(write: (text: string) => void, now: () => number = 
   };
 }
 
-function liveLine({ label, done, total }: Download): string {
-  const name = `Downloading ${printable(label, 40)}:`;
+function verbOf(upload: boolean | undefined): Download["verb"] {
+  return upload === true ? "Uploading" : "Downloading";
+}
+
+function liveLine({ label, verb, done, total }: Download): string {
+  const name = `${verb} ${printable(label, 40)}:`;
   if (total === undefined) return `${name} ${amount(done, total)}`;
   const filled = Math.min(BAR_WIDTH, Math.floor((BAR_WIDTH * done) / Math.max(total, 1)));
   const bar = filled >= BAR_WIDTH ? "=".repeat(BAR_WIDTH) : `${"=".repeat(filled)}>`.padEnd(BAR_WIDTH);

@@ -60,7 +60,7 @@ export function createReport(options: ReportOptions): Report {
       if (event.kind === "progress") {
         if (options.quiet) return;
         progress ??= startProgress();
-        progress.update(event.label, event.done, event.total);
+        progress.update(event.label, event.done, event.total, event.upload);
         return;
       }
       const text = eventText(event, options);

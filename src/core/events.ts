@@ -9,7 +9,7 @@ export type RktEvent =
   | { kind: "debug"; source: string; text: string }
   /** A line that is shown unless `--quiet` ("image: remote fetching from URL …"). */
   | { kind: "notice"; source: string; text: string }
-  /** Bytes of one download. `label` is "ACI", "signature", or a short layer digest. `total` is unknown without Content-Length. */
-  | { kind: "progress"; label: string; done: number; total: number | undefined };
+  /** Bytes of one transfer, a download unless it is `upload`. `label` is "ACI", "signature", or a short layer digest. `total` is unknown without Content-Length. */
+  | { kind: "progress"; label: string; done: number; total: number | undefined; upload?: boolean };
 
 export type Emit = (event: RktEvent) => void;

@@ -45,13 +45,17 @@ export function retryOptions(job: Job, attempts = 5) {
 const PROGRESS_INTERVAL = 100;
 
 /** Reports progress at a bearable rate; the last call (`done` is `total`) always gets through. */
-export function progressReporter(job: Job, label: string): (done: number, total: number | undefined) => void {
+export function progressReporter(
+  job: Job,
+  label: string,
+  direction: "down" | "up" = "down",
+): (done: number, total: number | undefined) => void {
   let last = 0;
   return (done, total) => {
     const now = performance.now();
     if (now - last < PROGRESS_INTERVAL && done !== total) return;
     last = now;
-    job.emit({ kind: "progress", label, done, total });
+    job.emit({ kind: "progress", label, done, total, ...(direction === "up" ? { upload: true } : {}) });
   };
 }
 

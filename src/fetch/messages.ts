@@ -14,6 +14,7 @@ import type { ImageEndpoint } from "../spec/appc/discovery.ts";
 import {
   complaint,
   field,
+  flag,
   isPresent,
   items,
   optionalInteger,
@@ -100,22 +101,29 @@ export type Answer =
 
 /** Decodes one message of the worker. Throws HOST_PROGRAM when it is none. */
 export function decodeAnswer(message: unknown): Answer {
-  const place: Place = { document: "the answer of the fetch worker", path: "", value: message as JsonValue };
+  return decodeCommonAnswer(message, "fetch", (kind, place) => {
+    if (kind === "download") return { kind, download: decodeDownload(field(place, "download")) };
+    if (kind === "endpoints") return { kind, endpoints: items(field(place, "endpoints")).map(decodeEndpoint) };
+    return undefined;
+  });
+}
+
+/** Events and failures, which every worker sends, and by `decodeOwn` what only this one does (undefined: not known). Throws HOST_PROGRAM. */
+export function decodeCommonAnswer<T>(
+  message: unknown,
+  worker: string,
+  decodeOwn: (kind: string, place: Place) => T | undefined,
+): T | { kind: "event"; event: RktEvent } | { kind: "failure"; error: RktError } {
+  const place: Place = { document: `the answer of the ${worker} worker`, path: "", value: message as JsonValue };
   try {
-    switch (text(field(place, "kind"))) {
-      case "event":
-        return { kind: "event", event: decodeEvent(field(place, "event")) };
-      case "failure":
-        return { kind: "failure", error: decodeFailure(place) };
-      case "endpoints":
-        return { kind: "endpoints", endpoints: items(field(place, "endpoints")).map(decodeEndpoint) };
-      case "download":
-        return { kind: "download", download: decodeDownload(field(place, "download")) };
-      default:
-        throw complaint(field(place, "kind"), "is not known");
-    }
+    const kind = text(field(place, "kind"));
+    if (kind === "event") return { kind, event: decodeEvent(field(place, "event")) };
+    if (kind === "failure") return { kind, error: decodeFailure(place) };
+    const own = decodeOwn(kind, place);
+    if (own === undefined) throw complaint(field(place, "kind"), "is not known");
+    return own;
   } catch (cause) {
-    throw new RktError("HOST_PROGRAM", `Cannot fetch: the fetch worker wrote nonsense`, { cause });
+    throw new RktError("HOST_PROGRAM", `Cannot ${worker}: the ${worker} worker wrote nonsense`, { cause });
   }
 }
 
@@ -135,6 +143,7 @@ function decodeEvent(place: Place): RktEvent {
         label: words("label", 40),
         done: bytes(field(place, "done")),
         total: optionalBytes(field(place, "total")),
+        ...(flag(field(place, "upload")) ? { upload: true } : {}),
       };
     default:
       throw complaint(field(place, "kind"), "is not known");

@@ -21,6 +21,8 @@ export interface RegistryTarget {
   readonly scopes: readonly string[];
   /** For errors: "Cannot fetch "docker://…"". */
   readonly purpose: string;
+  /** For errors, of a refusal without credentials: "wants credentials, or has no such image". */
+  readonly withoutCredentials: string;
 }
 
 export interface RegistryClient {
@@ -37,18 +39,23 @@ export interface RegistryClient {
 /** Connects at the first request: https first, and plain http only where the operator allowed it. */
 export function registryClient(job: Job, target: RegistryTarget): RegistryClient {
   const login = registryLogin(job, target);
-  let root: URL | undefined;
+  /** Found once, also where several requests begin together. */
+  let located: Promise<URL> | undefined;
   const refused = () =>
     new RktError(
       "AUTHENTICATION",
-      `${target.purpose}: ${quoted(target.registry)} ${login.hasCredentials ? "refused the credentials" : "wants credentials, or has no such image"}`,
+      `${target.purpose}: ${quoted(target.registry)} ${login.hasCredentials ? "refused the credentials" : target.withoutCredentials}`,
       { hint: CREDENTIALS_HINT },
     );
   return {
     hasCredentials: login.hasCredentials,
     refused,
     async request(place, request = {}) {
-      root ??= await locate(job, target.registry);
+      located ??= locate(job, target.registry).catch((error: unknown) => {
+        located = undefined;
+        throw error;
+      });
+      const root = await located;
       const url = new URL(place, root);
       const ours = url.origin === root.origin;
       const send = () => httpGet(job.http, { ...request, url, secretHeaders: ours ? login.headers() : {} });

@@ -46,6 +46,7 @@ export function openRegistry(job: Job, place: RegistryPlace, text: string): Regi
     credentials,
     scopes: [`repository:${repository}:pull`],
     purpose: `Cannot fetch ${quoted(text)}`,
+    withoutCredentials: "wants credentials, or has no such image",
   });
   const manifest = (inner: Job, version: string, etag = "") =>
     withRetries(retryOptions(inner, 3), async () => {

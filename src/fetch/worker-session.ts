@@ -101,7 +101,7 @@ function endedEarly(): RktError {
   return new RktError("HOST_PROGRAM", "Cannot fetch: the fetch worker ended without an answer");
 }
 
-function openStoreDirectory(path: string): number {
+export function openStoreDirectory(path: string): number {
   try {
     return openSync(path, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC);
   } catch (cause) {

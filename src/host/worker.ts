@@ -13,7 +13,7 @@ import { RktError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
 import type { Account } from "./accounts.ts";
 
-export type WorkerName = "fetch" | "verify" | "unpack" | "credentials";
+export type WorkerName = "fetch" | "push" | "verify" | "unpack" | "credentials";
 
 export interface WorkerOptions {
   worker: WorkerName;

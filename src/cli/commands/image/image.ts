@@ -41,6 +41,11 @@ export const command: Command = {
       load: async () => (await import("./list.ts")).command,
     },
     {
+      name: "push",
+      summary: "Push a stored OCI image to a registry",
+      load: async () => (await import("./push.ts")).command,
+    },
+    {
       name: "render",
       summary: "Render a stored image to a directory with all its dependencies",
       load: async () => (await import("./render.ts")).command,
