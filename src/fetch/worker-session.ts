@@ -26,12 +26,14 @@ export function openSession(dataDir: DataDir, source: number | undefined, emit: 
   const descriptors = [openStoreDirectory(dataDir.blobs), openStoreDirectory(dataDir.downloads)];
   if (source !== undefined) descriptors.push(source);
   let session: ReturnType<typeof startSession> | undefined;
+  let told = false;
   const ask = async (request: WorkerRequest) => {
-    // What has read the answers of one server does not learn the secrets for another.
-    if (session !== undefined && holdsSecrets(request)) {
+    // What has read the answers of one server does not learn the secrets for another, and what knows secrets does not read the answers of another server.
+    if (session !== undefined && (told || holdsSecrets(request))) {
       await session.close();
       session = undefined;
     }
+    told = holdsSecrets(request);
     session ??= startSession(descriptors, request, emit);
     return session.ask(request);
   };

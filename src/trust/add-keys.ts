@@ -99,8 +99,7 @@ async function localFile(path: string): Promise<Buffer> {
 
 /** By the verify worker: whoever answers a download speaks to a process without rights. */
 async function download(url: string, limit: number, options: AddKeysOptions): Promise<Buffer> {
-  const env = options.env ?? process.env;
-  const transport = transportFor(options.config, env);
+  const transport = transportFor(options.config, options.env ?? process.env);
   const request = {
     kind: "download",
     url,
@@ -108,13 +107,9 @@ async function download(url: string, limit: number, options: AddKeysOptions): Pr
     allowHttp: options.allowHttp,
     skipTlsCheck: options.skipTlsCheck,
     certificates: transport.certificates,
+    proxies: transport.proxies,
   } as const;
-  return decodeContent(await askVerifyWorker(request, [], proxyVariables(env)));
-}
-
-function proxyVariables(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const names = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].flatMap((name) => [name, name.toLowerCase()]);
-  return Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
+  return decodeContent(await askVerifyWorker(request, []));
 }
 
 function showKey(armored: string, location: string, { prefix, dialog, emit }: AddKeysOptions): void {

@@ -1,5 +1,6 @@
 /** Downloads of keys and discovery pages, in the verify worker: small, checked by the operator's eyes and not by a digest, so the transport is what protects them. */
 
+import { proxyFor } from "../config/proxy.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted, redactUrl } from "../core/text.ts";
 import { RKT_VERSION } from "../core/version.ts";
@@ -42,11 +43,13 @@ function refuseInsecure(url: URL, allowHttp: boolean): void {
 
 async function get(url: URL, request: DownloadRequest, signal: AbortSignal): Promise<Response> {
   const ca = authorities(request.certificates);
+  const proxy = proxyFor(url, request.proxies);
   try {
     return await fetch(url, {
       redirect: "manual",
       signal,
       headers: { "User-Agent": `rkt/${RKT_VERSION}` },
+      ...(proxy === undefined ? {} : { proxy }),
       tls: { rejectUnauthorized: !request.skipTlsCheck, ...(ca === undefined ? {} : { ca }) },
     });
   } catch (cause) {

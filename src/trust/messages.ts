@@ -1,5 +1,6 @@
 /** What crosses the verify worker's pipes. Requests come from the caller (root); answers are untrusted and decoded strictly. */
 
+import type { ProxySettings } from "../config/proxy.ts";
 import type { Certificates } from "../config/transport.ts";
 import { ERROR_CODES, internalError, RktError } from "../core/errors.ts";
 import type { GoodSignature, SignatureProblem } from "./gpgv-status.ts";
@@ -18,6 +19,7 @@ export interface DownloadRequest {
   readonly allowHttp: boolean;
   readonly skipTlsCheck: boolean;
   readonly certificates: Certificates;
+  readonly proxies: ProxySettings;
   readonly limit: number;
 }
 

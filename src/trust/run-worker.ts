@@ -6,13 +6,9 @@ import { startWorker } from "../host/worker.ts";
 import type { WorkerRequest } from "./messages.ts";
 
 /** The worker's one answer, undecoded. Throws HOST_PROGRAM when there is none. */
-export async function askVerifyWorker(
-  request: WorkerRequest,
-  descriptors: readonly number[],
-  env: Readonly<Record<string, string>> = {},
-): Promise<unknown> {
+export async function askVerifyWorker(request: WorkerRequest, descriptors: readonly number[]): Promise<unknown> {
   const account = process.geteuid?.() === 0 ? workerAccount("rkt-verify") : undefined;
-  const worker = startWorker({ worker: "verify", account, descriptors, request, env });
+  const worker = startWorker({ worker: "verify", account, descriptors, request });
   const answers: unknown[] = [];
   for await (const message of worker.messages()) answers.push(message);
   if (answers.length !== 1)
