@@ -14,10 +14,15 @@ const LIBRARY_DIRS = [`usr/lib/${MULTIARCH}`, `usr/lib/${MULTIARCH}/systemd`];
 /** What a shell script in the pod may call; each is a link to the one static busybox. */
 const APPLETS = ["sh", "cat", "chmod", "kill", "mount", "rm", "sleep"];
 
-export function putDebian(tree: Tree, list: PackageList, packages: UnpackedPackages): void {
+/** systemd, with the libraries that it needs. */
+export function putSystemd(tree: Tree, list: PackageList, packages: UnpackedPackages): void {
+  for (const program of list.programs) putProgram(tree, packages.root, program);
+}
+
+/** What the pod's own scripts need, whoever's systemd runs them. */
+export function putShell(tree: Tree, packages: UnpackedPackages): void {
   for (const link of ["bin", "sbin", "lib"]) put(tree, link, { kind: "link", target: `usr/${link}` });
   put(tree, "lib64", { kind: "link", target: "usr/lib64" });
-  for (const program of list.programs) putProgram(tree, packages.root, program);
   putFile(tree, packages.root, "usr/bin/busybox", "usr/bin/busybox");
   for (const applet of APPLETS) put(tree, `usr/bin/${applet}`, { kind: "link", target: "busybox" });
   putText(tree, "usr/share/rkt/packages", `${packages.versions.join("\n")}\n`);

@@ -27,10 +27,10 @@ import {
 } from "../src/stage1-contract/flavors.ts";
 import { aci, put, putText, type Tree } from "./build-stage1-aci.ts";
 import { DEBIAN_ARCH, fetchPackages, type PackageList } from "./build-stage1-debian.ts";
-import { putDebian } from "./build-stage1-tree.ts";
+import { putShell, putSystemd } from "./build-stage1-tree.ts";
 
 /** The contract's version that each flavor speaks (docs/stage1-contract.md). */
-const INTERFACE: Record<Flavor, number> = { nspawn: 6, fly: 5 };
+const INTERFACE: Record<Flavor, number> = { nspawn: 6, host: 6, fly: 5 };
 const ENTRYPOINTS = ["run", "enter", "gc", "stop"] as const;
 const INPUTS = ["stage1", "src/core", "src/host", "src/network", "src/spec", "src/stage1-contract"];
 const EMPTY_DIRS = [
@@ -80,8 +80,12 @@ function upToDate(wanted: string): boolean {
 function buildImage(flavor: Flavor): { id: string; name: string; version: string; file: string } {
   const rootfs: Tree = new Map();
   for (const dir of EMPTY_DIRS) put(rootfs, dir, { kind: "directory", mode: dir === "tmp" ? 0o1777 : 0o755 });
-  if (flavor === "nspawn") putDebian(rootfs, packageList, fetchPackages(packageList, "build/.cache", refresh));
-  putStaticFiles(rootfs, `stage1/${flavor}/rootfs`);
+  if (flavor !== "fly") {
+    const packages = fetchPackages(packageList, "build/.cache", refresh);
+    putShell(rootfs, packages);
+    if (flavor === "nspawn") putSystemd(rootfs, packageList, packages);
+    putStaticFiles(rootfs, "stage1/nspawn/rootfs");
+  }
   putText(rootfs, "usr/lib/rkt/stage1.js", bundle(flavor));
   for (const entrypoint of ENTRYPOINTS)
     putText(rootfs, `usr/lib/rkt/${entrypoint}`, entrypointScript(entrypoint), 0o755);

@@ -16,7 +16,7 @@ completion=$destdir$prefix/share/bash-completion/completions/rkt
 
 install_files() {
   install -D -m 755 build/rkt "$rkt"
-  for image in nspawn fly; do
+  for image in nspawn host fly; do
     install -D -m 644 "build/stage1-$image.aci" "$lib/rkt/stage1-images/stage1-$image.aci"
   done
   ln -sf stage1-nspawn.aci "$lib/rkt/stage1-images/stage1-coreos.aci"

@@ -38,6 +38,8 @@ export async function loadEntrypoints(flavor: Flavor): Promise<Stage1Entrypoints
   switch (flavor) {
     case "nspawn":
       return import("../../stage1/nspawn/mod.ts");
+    case "host":
+      return import("../../stage1/host/mod.ts");
     case "fly":
       return import("../../stage1/fly/mod.ts");
   }

@@ -1,6 +1,6 @@
 /** The flavors that this project builds, and the names by which old callers know them. The one table of aliases. */
 
-export const FLAVORS = ["nspawn", "fly"] as const;
+export const FLAVORS = ["nspawn", "host", "fly"] as const;
 export type Flavor = (typeof FLAVORS)[number];
 
 export const DEFAULT_FLAVOR: Flavor = "nspawn";

@@ -36,7 +36,13 @@ import { podSysctls, writeSysctls } from "./sysctl.ts";
 import { environmentFile } from "./unit-text.ts";
 import { type AppInput, appUnits, defaultTarget } from "./units.ts";
 
-export const run: RunEntrypoint = async (argv, io) => {
+/** Puts what the pod's init needs into the stage1's root, unless it is there, and tells how systemd-nspawn is started: the first words of its command line. */
+export type ProvideSystemd = (files: PodFiles) => readonly [program: string, ...words: string[]];
+
+export const run: RunEntrypoint = (argv, io) => runWith(imageSystemd, argv, io);
+
+/** `run`, with the systemd that `provide` names. */
+export async function runWith(provide: ProvideSystemd, argv: readonly string[], io: Stage1Io): Promise<never> {
   const { host, podDir } = io;
   const { run, manifest, files } = readRunRequest(argv, podDir);
   const uuid = parseUuid(run.uuid);
@@ -83,7 +89,8 @@ export const run: RunEntrypoint = async (argv, io) => {
     apps.map((app) => app.unit.app),
     run.disableSeccomp,
   );
-  const target = supervisor(files, {
+  const program = provide(files);
+  const target = supervisor(files, program, {
     run,
     uuid,
     manifest,
@@ -111,7 +118,13 @@ export const run: RunEntrypoint = async (argv, io) => {
   // Last: from here on this process could not do much of the above any more.
   if (ownFilter) filterPod(host);
   return handOver(host, caller, { ...target, keep: [lockFd] });
-};
+}
+
+/** The image's own systemd-nspawn, started through the image's own loader, so that the host needs no systemd. */
+function imageSystemd({ stage1Rootfs: root }: PodFiles): [string, ...string[]] {
+  const libraries = [0, 1].map((index) => join(root, `usr/lib/rkt/libraries/${index}`)).join(":");
+  return [join(root, "usr/lib/rkt/loader"), "--library-path", libraries, join(root, "usr/bin/systemd-nspawn")];
+}
 
 /** A cgroup of the pod's own, in every hierarchy, joined and recorded before anything is started in it. */
 function joinCgroup(io: Stage1Io, uuid: PodUuid, layout: CgroupLayout): PodCgroup {

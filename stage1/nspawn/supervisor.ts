@@ -1,7 +1,6 @@
-/** The command line and environment of systemd-nspawn: the image's own, started through the image's own loader, so that the host needs no systemd. */
+/** The command line and environment of systemd-nspawn. */
 
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import type { PodFiles } from "../../src/core/data-dir.ts";
 import type { PodManifest } from "../../src/spec/appc/mod.ts";
 import { capabilitySets } from "../../src/spec/appc/mod.ts";
@@ -28,18 +27,13 @@ export function hostRunsSystemd(): boolean {
 
 export function supervisor(
   files: PodFiles,
+  program: readonly [string, ...string[]],
   input: SupervisorInput,
 ): { path: string; argv: string[]; env: Record<string, string> } {
   const { run, uuid } = input;
-  const root = files.stage1Rootfs;
-  const loader = join(root, "usr/lib/rkt/loader");
-  const libraries = [0, 1].map((index) => join(root, `usr/lib/rkt/libraries/${index}`)).join(":");
   const dbus = existsSync("/run/dbus/system_bus_socket") && hostRunsSystemd();
   const argv = [
-    loader,
-    "--library-path",
-    libraries,
-    join(root, "usr/bin/systemd-nspawn"),
+    ...program,
     "--boot",
     "--notify-ready=yes",
     `--register=${dbus ? "true" : "false"}`,
@@ -49,7 +43,7 @@ export function supervisor(
     `--uuid=${uuid}`,
     `--machine=rkt-${uuid}`,
     `--hostname=${run.hostname ?? `rkt-${uuid}`}`,
-    `--directory=${root}`,
+    `--directory=${files.stage1Rootfs}`,
     "--kill-signal=SIGRTMIN+3",
     "--resolv-conf=off",
     "--timezone=off",
@@ -60,7 +54,7 @@ export function supervisor(
     "--default-standard-output=null",
     ...(run.debug ? [] : ["--log-target=null", "--show-status=0"]),
   ];
-  return { path: loader, argv, env: environment(input) };
+  return { path: program[0], argv, env: environment(input) };
 }
 
 /** nspawn keeps its own default set; what an app asks for beyond it must be in the pod at all. */

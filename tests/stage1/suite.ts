@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { buildAci } from "../harness/images.ts";
 import { mountsBelow, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 
-export function stage1Suite(flavor: "nspawn" | "fly"): void {
+export function stage1Suite(flavor: "nspawn" | "host" | "fly"): void {
   describe(`stage1 ${flavor}`, () => {
     let rkt: TestRkt;
     let image: string;

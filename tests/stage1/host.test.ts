@@ -1,0 +1,3 @@
+import { stage1Suite } from "./suite.ts";
+
+stage1Suite("host");
