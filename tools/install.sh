@@ -68,7 +68,7 @@ uninstall() {
   fi
   rm -f "$rkt" "$completion" "$lib/sysusers.d/rkt.conf" "$lib/tmpfiles.d/rkt.conf"
   for unit in dist/init/systemd/*; do rm -f "$lib/systemd/system/${unit##*/}"; done
-  for image in nspawn fly coreos; do rm -f "$lib/rkt/stage1-images/stage1-$image.aci"; done
+  for image in nspawn host fly coreos; do rm -f "$lib/rkt/stage1-images/stage1-$image.aci"; done
   rmdir "$lib/rkt/stage1-images" "$lib/rkt" 2> /dev/null || true
   [ -n "$destdir" ] || echo "uninstall: kept: /var/lib/rkt (images, pods), /etc/rkt (configuration, keys), users rkt-fetch and rkt-verify, groups rkt and rkt-admin"
 }

@@ -19,6 +19,7 @@ const FILES = [
   "bin/rkt 755",
   "lib/rkt/stage1-images/stage1-coreos.aci -> stage1-nspawn.aci",
   "lib/rkt/stage1-images/stage1-fly.aci 644",
+  "lib/rkt/stage1-images/stage1-host.aci 644",
   "lib/rkt/stage1-images/stage1-nspawn.aci 644",
   "lib/systemd/system/rkt-gc.service 644",
   "lib/systemd/system/rkt-gc.timer 644",
