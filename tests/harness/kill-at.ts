@@ -54,7 +54,7 @@ export function killAtCall(rkt: TestRkt, args: readonly string[], calls: string,
     ["--follow-forks", "--quiet=all", "--output=/dev/null", "-e", `trace=${calls}`, "-e", inject, RKT]
       .concat(rkt.globals)
       .concat(args),
-    { encoding: "utf8", cwd: rkt.dir, timeout: 110_000, killSignal: "SIGKILL", input: "" },
+    { encoding: "utf8", cwd: rkt.dir, timeout: 280_000, killSignal: "SIGKILL", input: "" },
   );
   if (result.error !== undefined) throw result.error;
   if (result.stderr.startsWith("strace:")) throw new Error(result.stderr);

@@ -60,7 +60,7 @@ export function testRkt(): TestRkt {
       input: options.input ?? "",
       cwd: options.cwd ?? dir,
       env: { ...cleanEnvironment(), ...options.env },
-      timeout: options.timeout ?? 110_000,
+      timeout: options.timeout ?? 280_000,
       killSignal: "SIGKILL",
       maxBuffer: 256 * 1024 * 1024,
     });

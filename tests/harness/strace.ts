@@ -27,7 +27,7 @@ export function traceRkt(
     encoding: "utf8",
     cwd: rkt.dir,
     input: "",
-    timeout: 110_000,
+    timeout: 280_000,
     killSignal: "SIGKILL",
   });
   if (child.error !== undefined) throw child.error;

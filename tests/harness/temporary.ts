@@ -41,7 +41,7 @@ export function runProgram(
     input: options.input ?? "",
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/nonexistent", LANG: "C.UTF-8", ...options.env },
     maxBuffer: 256 * 1024 * 1024,
-    timeout: 120_000,
+    timeout: 280_000,
   });
   if (result.status === 0) return result.stdout.toString("utf8");
   throw new Error(`${command.join(" ")}: status ${result.status ?? result.signal}\n${result.stderr ?? result.error}`);

@@ -9,14 +9,14 @@ import { join, resolve } from "node:path";
 const RKT = resolve(process.env.RKT ?? "build/rkt");
 
 function rkt(...words: string[]) {
-  const { status, stdout, stderr } = spawnSync(RKT, words, { encoding: "utf8", timeout: 10_000 });
+  const { status, stdout, stderr } = spawnSync(RKT, words, { encoding: "utf8", timeout: 280_000 });
   return { status, stdout, stderr };
 }
 
 function shell(script: string) {
   const { status, stdout, stderr } = spawnSync("sh", ["-c", script], {
     encoding: "utf8",
-    timeout: 20_000,
+    timeout: 280_000,
     env: { ...process.env, RKT },
   });
   return { status, stdout, stderr };

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { censusScope, leftBehind, takeCensus } from "../harness/leaks.ts";
 import { enterPrivateHost } from "../harness/private-host.ts";
 
-setDefaultTimeout(180_000);
+setDefaultTimeout(300_000);
 
 beforeAll(enterPrivateHost);
 

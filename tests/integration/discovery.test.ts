@@ -8,7 +8,7 @@ import { type AciManifest, buildAci, type Files, makeSigner, type Signer } from 
 import { type Result, type TestRkt, testRkt } from "../harness/rkt.ts";
 import { type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 const ARCH = process.arch === "arm64" ? "aarch64" : "amd64";
 const TEMPLATE = "https://images.example.com/{name}-{version}-{os}-{arch}.{ext}";

@@ -7,7 +7,7 @@ import { buildAci, buildBusyboxOci } from "../harness/images.ts";
 import { type TestRkt, testRkt } from "../harness/rkt.ts";
 import { runProgram, type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 let dir: TemporaryDirectory;
 let aci = "";

@@ -13,7 +13,7 @@ import { buildAci, makeSigner, signAci } from "../harness/images.ts";
 import { enterPrivateHost } from "../harness/private-host.ts";
 import { runProgram, type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 const FILES = [
   "bin/rkt 755",

@@ -11,7 +11,7 @@ import { type Result, type TestRkt, testRkt } from "../harness/rkt.ts";
 import { runProgram, type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
 import { startTokenServer } from "../harness/token-server.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 const account = { user: "u", password: "push-Geheimnis" };
 let dir: TemporaryDirectory;

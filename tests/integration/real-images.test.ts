@@ -12,7 +12,7 @@ import { freePort, startRegistry, type TestRegistry } from "../harness/registry.
 import { mountsBelow, type Result, type RunningRkt, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 import { runProgram } from "../harness/temporary.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 /** The built-in default network's gateway: an address of the host that is not loopback, wherever the test runs. */
 const HOST_ADDRESS = "172.16.28.1";

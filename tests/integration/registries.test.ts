@@ -15,7 +15,7 @@ import { type Result, type TestRkt, testRkt } from "../harness/rkt.ts";
 import { type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
 import { startTokenServer } from "../harness/token-server.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 const PASSWORD = "pässw0rd-Geheimnis";
 const account = { user: "u", password: PASSWORD };

@@ -10,7 +10,7 @@ import { buildAci } from "../harness/images.ts";
 import { testRkt } from "../harness/rkt.ts";
 import { runProgram, temporaryDirectory } from "../harness/temporary.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 /** Puts and removes images for ever. */
 const CHURN = `

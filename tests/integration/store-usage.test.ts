@@ -7,7 +7,7 @@ import { buildAci, buildBusyboxOci } from "../harness/images.ts";
 import { type TestRkt, testRkt } from "../harness/rkt.ts";
 import { runProgram, temporaryDirectory } from "../harness/temporary.ts";
 
-setDefaultTimeout(90_000);
+setDefaultTimeout(300_000);
 
 interface Listed {
   images: { id: string; name: string; size: number; disk: number; unique: number }[];

@@ -16,7 +16,7 @@ import { buildAci, makeSigner, type Signer } from "../harness/images.ts";
 import { type Result, RKT, type TestRkt, testRkt } from "../harness/rkt.ts";
 import { runProgram, type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 let dir: TemporaryDirectory;
 let signer: Signer;

@@ -18,7 +18,7 @@ import { base256, gnuLong, type Member, tar } from "../harness/tar-builder.ts";
 import { runProgram, type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
 import { umociChange, umociImage, umociUnpack } from "../harness/umoci.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 let dir: TemporaryDirectory;
 let rkt: TestRkt;

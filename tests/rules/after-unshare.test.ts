@@ -11,7 +11,7 @@ import { type TestRkt, testRkt } from "../harness/rkt.ts";
 import { parseTrace, type SystemCall, threadsOf, traceRkt } from "../harness/strace.ts";
 import { runProgram } from "../harness/temporary.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 /** Whatever touches a file, by name or by descriptor, and what tells threads and namespaces apart. */
 const FILE_CALLS =

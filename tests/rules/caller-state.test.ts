@@ -9,7 +9,7 @@ import { buildAci } from "../harness/images.ts";
 import { type CallerSettings, launch, launchRkt } from "../harness/launch.ts";
 import { type TestRkt, testRkt } from "../harness/rkt.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 /** One line each: limits, umask, signals (pending apart), flags of stdio. Only what every busybox can tell. */
 const PROBE = [

@@ -10,7 +10,7 @@ import { buildAci } from "../harness/images.ts";
 import { RKT, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 import { runProgram } from "../harness/temporary.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 let rkt: TestRkt;
 let trap: string;

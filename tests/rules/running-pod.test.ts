@@ -10,7 +10,7 @@ import { tryLock } from "../../src/host/lock.ts";
 import { buildAci } from "../harness/images.ts";
 import { RKT, type RunningRkt, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 let rkt: TestRkt;
 let image: string;

@@ -10,7 +10,7 @@ import { freePort } from "../harness/registry.ts";
 import { type TestRkt, testRkt, until } from "../harness/rkt.ts";
 import { runProgram } from "../harness/temporary.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 /** Says what it was given, then answers one connection on each descriptor with the descriptor's number. */
 const SERVER = `

@@ -12,7 +12,7 @@ import { buildAci, makeSigner, type Signer, signAci } from "../harness/images.ts
 import { RKT, type TestRkt, testRkt } from "../harness/rkt.ts";
 import { killAtEnd } from "../harness/temporary.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 let rkt: TestRkt;
 let signer: Signer;
