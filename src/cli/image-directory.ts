@@ -2,12 +2,14 @@
 
 import { closeSync, lstatSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import type { DataDir } from "../core/data-dir.ts";
 import { RktError } from "../core/errors.ts";
-import type { RenderedTree } from "../core/spine.ts";
+import type { RenderedTree, StoredImage } from "../core/spine.ts";
 import { AT_FDCWD, linux, O } from "../host/mod.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { takePrepareLock } from "../pod/prepare-lock.ts";
 import { copyTree } from "../render/copy-tree.ts";
+import { isRendered } from "../render/layer-store.ts";
 import { obtainImage } from "../stage0/obtain-image.ts";
 import { renderStored } from "../stage0/render-stored.ts";
 import type { CommandInput, FlagSpec } from "./command.ts";
@@ -20,7 +22,10 @@ export const DIRECTORY_FLAGS: readonly FlagSpec[] = [
 ];
 
 /** Writes `rootfs/` and `manifest` of the image below the directory, or with --rootfs-only the files themselves. Root only. */
-export async function writeImageDirectory({ engine, flags, args }: CommandInput): Promise<void> {
+export async function writeImageDirectory(
+  { engine, flags, args }: CommandInput,
+  part: "whole" | "own layer" = "whole",
+): Promise<void> {
   const [name, directory, ...rest] = args;
   if (name === undefined || directory === undefined || rest.length > 0) {
     throw new CommandLineError("must provide an image and an output directory");
@@ -30,7 +35,8 @@ export async function writeImageDirectory({ engine, flags, args }: CommandInput)
   makeRoom(output, flags.bool("overwrite"), false);
   const { id } = storedImage(engine, name);
   const image = await obtainImage(engine, { kind: "hash", text: id }, { pullPolicy: "never", signature: undefined });
-  const tree = await renderStored(engine, image);
+  const rendered = await renderStored(engine, image);
+  const tree = part === "whole" ? rendered : ownLayer(engine.dataDir, image, rendered);
   makeRoom(output, flags.bool("overwrite"), true);
   const lock = await takePrepareLock(engine.dataDir, linux, "shared");
   try {
@@ -43,6 +49,14 @@ export async function writeImageDirectory({ engine, flags, args }: CommandInput)
   } finally {
     closeSync(lock);
   }
+}
+
+/** An ACI without what it depends on, and as it is in its archive; the layers of an OCI image are one file system. */
+function ownLayer(dataDir: DataDir, image: StoredImage, tree: RenderedTree): RenderedTree {
+  if (image.format === "oci") return tree;
+  // Where a whitelist applies, the layer in the tree is a part of the image.
+  const layers = isRendered(dataDir, image.id) ? [{ layerId: image.id, link: "" }] : tree.layers.slice(0, 1);
+  return { ...tree, layers };
 }
 
 function copyInto(target: string, tree: RenderedTree, dataDir: CommandInput["engine"]["dataDir"]): void {

@@ -3,9 +3,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, lstatSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { describeTree } from "../harness/describe-tree.ts";
 import { buildAci, buildBusyboxOci } from "../harness/images.ts";
 import { type TestRkt, testRkt } from "../harness/rkt.ts";
 import { runProgram, type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
+import { umociUnpack } from "../harness/umoci.ts";
 
 setDefaultTimeout(300_000);
 
@@ -192,6 +194,55 @@ describe("image export, extract, render, verify", () => {
     expect(manifest(id)).toEqual(manifest(rkt.oci));
     expect(runProgram(["ls", join(rkt.dataDir, "tmp")])).toBe("");
   });
+
+  test("the same image gives the same bytes, in each format", () => {
+    using rkt = stocked();
+    const export_ = (format: string, image: string) => {
+      const out = join(rkt.dir, "out");
+      rkt.ok(["image", "export", `--format=${format}`, "--overwrite", image, out]);
+      return runProgram(["sha256sum", out]);
+    };
+    for (const format of ["aci", "oci-archive", "docker-archive"]) {
+      for (const image of [aciId, rkt.oci]) expect(export_(format, image)).toBe(export_(format, image));
+    }
+    expect(runProgram(["ls", join(rkt.dataDir, "tmp")])).toBe("");
+    expect(rkt.run(["image", "export", "--format=zip", aciId, join(rkt.dir, "x")]).stderr).toContain(
+      "expected one of aci, oci-archive, docker-archive",
+    );
+  });
+
+  test("an OCI image keeps its digest as an oci-archive, which skopeo and rkt read", () => {
+    using rkt = stocked();
+    const out = join(rkt.dir, "out.tar");
+    rkt.ok(["image", "export", "--format=oci-archive", manifestDigest, out]);
+    expect(JSON.parse(runProgram(["skopeo", "inspect", `oci-archive:${out}:v1`])).Digest).toBe(manifestDigest);
+    rkt.ok(["image", "rm", rkt.oci]);
+    expect(rkt.ok(["--insecure-options=image", "fetch", "--full", `oci-archive:${out}`]).trim()).toBe(rkt.oci);
+  });
+
+  test.each(["oci-archive", "docker-archive"])(
+    "what umoci unpacks from a %s is what rkt renders, of both kinds of image",
+    (format) => {
+      using rkt = stocked();
+      const everything = { times: true, owners: true, xattrs: true };
+      for (const [name, image] of [
+        ["oci", rkt.oci],
+        ["aci", aciId],
+      ] as const) {
+        const [archive, copied, unpacked, read] = ["tar", "copied", "layout", "bundle"].map((part) =>
+          join(rkt.dir, `${name}.${part}`),
+        ) as [string, string, string, string];
+        rkt.ok(["image", "export", `--format=${format}`, image, archive]);
+        rkt.ok(["image", "render", "--rootfs-only", image, copied]);
+        runProgram(["skopeo", "--insecure-policy", "copy", "--quiet", `${format}:${archive}`, `oci:${unpacked}:t`]);
+        const tree = describeTree(umociUnpack(unpacked, "t", read), everything);
+        expect(Object.fromEntries(tree)).toEqual(Object.fromEntries(describeTree(copied, everything)));
+        const config = JSON.parse(runProgram(["skopeo", "inspect", "--config", `${format}:${archive}`]));
+        expect(config.config.Entrypoint ?? config.config.Cmd).toEqual(name === "oci" ? ["/bin/true"] : ["/bin/sh"]);
+        expect(config).toMatchObject({ os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch });
+      }
+    },
+  );
 
   test.each(["extract", "render"])("%s writes plain files", (command) => {
     using rkt = stocked();

@@ -7,8 +7,10 @@ export const command: Command = {
   name: "extract",
   summary: "Extract a stored image to a directory",
   usage: "[--rootfs-only] [--overwrite] IMAGE OUTPUT_DIR",
-  description: "IMAGE should be a string referencing an image: either an ID or an image name.",
+  description: `IMAGE should be a string referencing an image: either an ID or an image name.
+
+Of an App Container image, only its own files are written, without those of the images that it depends on; image render writes all.`,
   flags: DIRECTORY_FLAGS,
   requiresRoot: true,
-  run: writeImageDirectory,
+  run: (input) => writeImageDirectory(input, "own layer"),
 };
