@@ -25,6 +25,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/enter.ts")).command,
   },
   {
+    name: "explain",
+    summary: "Tell why the apps of a pod ended",
+    load: async () => (await import("./commands/explain.ts")).command,
+  },
+  {
     name: "fetch",
     summary: "Fetch image(s) and store them in the local store",
     load: async () => (await import("./commands/fetch.ts")).command,

@@ -20,6 +20,8 @@ export interface AppStatus {
   readonly signal: string | undefined;
   /** The kernel ended the app for want of memory. */
   readonly oom: boolean;
+  /** The status, where the pod's systemd says that the app had it by exiting: an app that systemd could not start has one of systemd.exec(5)'s. */
+  readonly systemdStatus: number | undefined;
 }
 
 /** Reads one app's files; what is missing is answered from the pod's own times and state, as rkt 1.x did. */
@@ -38,6 +40,7 @@ export function appStatus(host: Host, pod: Pod, app: string): AppStatus {
     exitCode: exit === undefined ? undefined : signal === undefined ? exit : 128 + signal.number,
     signal: signal?.name,
     oom: result.oom,
+    systemdStatus: result.exited,
   };
 }
 
@@ -68,6 +71,7 @@ function statusDirectory(host: Host, pod: Pod): string {
 interface Result {
   readonly signal: { readonly name: string; readonly number: number } | undefined;
   readonly oom: boolean;
+  readonly exited: number | undefined;
 }
 
 /** Lines `code=exited|killed|dumped`, `status=N or signal name`, `result=…`; the pod wrote them, so anything may be in them. */
@@ -78,6 +82,7 @@ function readResult(text: string): Result {
   const killed = ["killed", "dumped"].includes(fields.get("code") ?? "");
   return {
     signal: killed ? signalNamed((fields.get("status") ?? "").trim()) : undefined,
+    exited: fields.get("code") === "exited" ? Number(fields.get("status")) : undefined,
     oom: fields.get("result")?.trim() === "oom-kill",
   };
 }
