@@ -64,6 +64,10 @@ export class DataDir {
   imageSignature(id: ImageId): string {
     return join(this.imageRecords, `${id}.asc`);
   }
+  /** The signatures found for an OCI image, and the indexes that led to it, in one document ({@link SignatureSet}). */
+  imageSignatures(id: ImageId): string {
+    return join(this.imageRecords, `${id}.signatures`);
+  }
   /** Records "this name or URL was fetched as this image", by hash of the name. */
   get refs(): string {
     return join(this.cas, "refs");

@@ -93,16 +93,56 @@ export interface OciDownload {
   readonly name: string;
   readonly labels: Labels;
   readonly origin: string;
+  /** What was found of signatures; undefined when none were looked for. */
+  readonly signatures?: SignatureSet;
 }
+
+/** Everything found that may be a signature over an OCI image. Nothing in it is checked. */
+export interface SignatureSet {
+  readonly documents: readonly SignatureDocument[];
+  /** The indexes that led to the image's manifest, as they came: a signature over one of them covers what it lists. */
+  readonly indexes: readonly Uint8Array[];
+  /** The places that were looked at, in words. */
+  readonly searched: readonly string[];
+}
+
+export type SignatureDocument =
+  /** A Sigstore bundle (JSON, sigstore/protobuf-specs). */
+  | { readonly kind: "bundle"; readonly content: Uint8Array }
+  /** A layer of a cosign `.sig` manifest: what was signed, and the annotations of the layer as they came (undefined: absent). */
+  | {
+      readonly kind: "cosign";
+      readonly content: Uint8Array;
+      readonly signature: string;
+      readonly certificate: string | undefined;
+      readonly logEntry: string | undefined;
+      readonly timestamp: string | undefined;
+    }
+  /** An OpenPGP signed message (containers-signature(5)). */
+  | { readonly kind: "simple"; readonly content: Uint8Array };
 
 /** How an image came to be trusted. */
 export type Verification =
   /** Signed by an OpenPGP key that is trusted for the image's name: full 40-digit fingerprint of the primary key. */
-  | { readonly kind: "openpgp"; readonly fingerprint: string }
+  | ({ readonly kind: "openpgp"; readonly fingerprint: string } & SignedAs)
+  /** Signed by a bare public key, as cosign makes them: SHA-256 of its SubjectPublicKeyInfo, 64 digits. */
+  | ({ readonly kind: "sigstore-key"; readonly fingerprint: string } & SignedAs)
+  /** Signed with a certificate of an identity: the certificate's subject, and who vouched for it. */
+  | ({ readonly kind: "sigstore-identity"; readonly identity: string; readonly issuer: string } & SignedAs)
+  /** A policy.json that the operator put in force accepts anything of this name. */
+  | ({ readonly kind: "policy" } & SignedAs)
   /** Part of this installation (stage1 images beside the binary or in the stage1 images directory). */
   | { readonly kind: "builtin" }
   /** The operator said `--insecure-options=image`. */
   | { readonly kind: "insecure" };
+
+/** What a verdict on an OCI image says besides the signer. Absent for App Container images: their name is part of what was signed. */
+export interface SignedAs {
+  /** The prefix the signer is trusted for ("" for all), or the policy.json that asked for the signature. */
+  readonly trustedBy?: string;
+  /** True when the image's name is only a claim (of a layout, or of an unprivileged fetch): it does not find the image again. */
+  readonly nameClaimed?: true;
+}
 
 /** Step 2's result: a download and the verdict. An untrusted one is an error, never a value. */
 export interface VerifiedImage {

@@ -7,14 +7,16 @@ import type { DataDir } from "../core/data-dir.ts";
 import { internalError, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import type { InsecureOptions } from "../core/insecure-options.ts";
-import type { Download, ImageReference } from "../core/spine.ts";
+import type { Download, ImageReference, OciDownload } from "../core/spine.ts";
 import { printable, quoted } from "../core/text.ts";
 import { isErrno, O } from "../host/mod.ts";
 import { hostPlatform, type WantedPlatform } from "../spec/oci/mod.ts";
 import { checkAnswer } from "./check-answer.ts";
 import { fetchNamed } from "./fetch-named.ts";
+import type { SignaturePlaces } from "./fetch-oci.ts";
 import { formatImageReference } from "./image-reference.ts";
-import { localSignature, remoteSignature, signatureUrl } from "./image-signature.ts";
+import { isUrl, localSignature, remoteSignature, signatureUrl } from "./image-signature.ts";
+import { withLocalSignatures } from "./local-signatures.ts";
 import type { FetchRequest } from "./messages.ts";
 import { networkRequest } from "./network-request.ts";
 import { type FetchSession, openSession } from "./worker-session.ts";
@@ -27,6 +29,8 @@ export interface FetchOptions {
   readonly config: Config;
   /** `--signature`: a path or URL; undefined: beside the image. */
   readonly signature: string | undefined;
+  /** Below which URL the simple-signing signatures of a registry's image lie, its repository's name included (`lookasideUrl` of src/config). */
+  readonly lookaside?: string | undefined;
   readonly emit: Emit;
   /** Default: this machine's. */
   readonly platform?: WantedPlatform;
@@ -58,11 +62,17 @@ export async function fetchImage(reference: ImageReference, options: FetchOption
         ? await fetchNamed(session, reference, options, signature !== undefined)
         : await fetchFromAnywhere(session, reference, options, signature !== undefined);
     checkAnswer(options.dataDir, reference, options.platform ?? hostPlatform(), download);
-    return download.format === "aci" && signature !== undefined ? { ...download, signature } : download;
+    if (download.format === "oci") return ociSignatures(download, reference, options);
+    return signature !== undefined ? { ...download, signature } : download;
   } finally {
     await session.close();
     if (source !== undefined) closeSync(source);
   }
+}
+
+function ociSignatures(download: OciDownload, reference: ImageReference, options: FetchOptions): OciDownload {
+  if (options.insecure.image || isUrl(options.signature)) return download;
+  return withLocalSignatures(download, reference, { path: options.signature, lookaside: options.lookaside });
 }
 
 /** The servers are asked one after the other. */
@@ -106,7 +116,6 @@ async function requestFor(
   const { config, insecure } = options;
   const credentials = endpoint && (await findCredentials(config, endpoint, env, options.emit));
   const beside = reference.kind === "aci-url" ? signatureUrl(reference.url) : undefined;
-  const isArchive = reference.kind === "aci-url" || reference.kind === "aci-file";
   return {
     ...networkRequest(config, insecure, env, endpoint),
     reference,
@@ -115,8 +124,16 @@ async function requestFor(
     place: endpoint && { registry: endpoint.registry, repository: endpoint.repository, credentials: credentials ?? {} },
     isMirror: endpoint?.isMirror ?? false,
     headers: reference.kind === "aci-url" ? authHeaderFor(config, reference.url) : {},
-    signature:
-      haveSignature || insecure.image || !isArchive ? undefined : remoteSignature(config, options.signature, beside),
+    signature: haveSignature || insecure.image ? undefined : remoteSignature(config, options.signature, beside),
+    signaturePlaces: insecure.image ? undefined : signaturePlaces(options),
+  };
+}
+
+/** With `--signature` the worker looks nowhere else, but still hands over the indexes that led to the image. */
+function signaturePlaces({ signature, lookaside }: FetchOptions): SignaturePlaces {
+  return {
+    given: signature !== undefined,
+    lookaside: lookaside === undefined || lookaside.startsWith("file:") ? [] : [lookaside],
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { type Digest, formatDigest, imageIdFromSha512 } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
-import type { LayerRef, OciDownload } from "../core/spine.ts";
+import type { LayerRef, OciDownload, SignatureSet } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import {
   type Descriptor,
@@ -25,6 +25,8 @@ import { inParallel, type Job } from "./job.ts";
 import { digestOfBytes, requireDigest } from "./layer-check.ts";
 import { storedBytes } from "./manifest-record.ts";
 import { LARGEST_DOCUMENT } from "./registry.ts";
+import { collectFromLookaside } from "./registry-signatures.ts";
+import { signatureCollector } from "./signature-collector.ts";
 
 /** overlayfs takes 500 lower directories. */
 const MOST_LAYERS = 500;
@@ -37,10 +39,21 @@ interface CheckedManifest {
   readonly bytes: Buffer;
   readonly digest: Digest;
   readonly manifest: Manifest;
+  /** The indexes that led to it, the first one first. */
+  readonly indexes: readonly { readonly bytes: Buffer; readonly digest: Digest }[];
+}
+
+/** Where signatures are looked for besides the image's own source. */
+export interface SignaturePlaces {
+  /** True: `--signature` names the one signature that counts, so nothing is looked for. */
+  readonly given: boolean;
+  /** URLs that end in the repository's name (containers-registries.d(5), "lookaside"). */
+  readonly lookaside: readonly string[];
 }
 
 /**
- * Fetches the image that `source` names, for `platform` where there is a choice. `origin` is noted in the result.
+ * Fetches the image that `source` names, for `platform` where there is a choice. `origin` is noted in the result. With `places` its signatures are
+ * fetched as well, before the layers.
  * Throws NOT_FOUND, UNSUPPORTED, INVALID_INPUT, DIGEST_MISMATCH, MALICIOUS, AUTHENTICATION, TransferError.
  */
 export async function fetchOci(
@@ -48,10 +61,13 @@ export async function fetchOci(
   source: ImageSource,
   platform: WantedPlatform,
   origin: string,
+  places?: SignaturePlaces,
 ): Promise<OciDownload> {
-  const { bytes, digest, manifest } = await resolveManifest(job, source, platform);
+  const checked = await resolveManifest(job, source, platform);
+  const { bytes, digest, manifest } = checked;
   assertImage(manifest);
   const config = await fetchConfig(job, source, manifest.config);
+  const signatures = places && (await findSignatures(job, source, checked, places));
   const layers = pairLayers(manifest, config);
   await inParallel(job, layers, PARALLEL_LAYERS, (inner, layer) =>
     receiveBlob(inner, layer.ref, source.layer(layer.descriptor)),
@@ -75,21 +91,43 @@ export async function fetchOci(
     name,
     labels,
     origin,
+    ...(signatures && { signatures }),
   };
+}
+
+async function findSignatures(
+  job: Job,
+  source: ImageSource,
+  { digest, indexes }: CheckedManifest,
+  { given, lookaside }: SignaturePlaces,
+): Promise<SignatureSet> {
+  const subjects = [digest, ...indexes.map((index) => index.digest)];
+  const collector = signatureCollector(
+    job,
+    indexes.map((index) => index.bytes),
+  );
+  if (given) return collector.result();
+  await Promise.all([
+    source.signatures?.(job, subjects, collector),
+    collectFromLookaside(job, lookaside, subjects, collector),
+  ]);
+  return collector.result();
 }
 
 async function resolveManifest(job: Job, source: ImageSource, platform: WantedPlatform): Promise<CheckedManifest> {
   let document: RootDocument = await source.root(job);
+  const indexes: { bytes: Buffer; digest: Digest }[] = [];
   for (let depth = 0; depth < DEEPEST_INDEX; depth += 1) {
     const digest = digestOfBytes(document.expected?.algorithm ?? "sha256", document.bytes);
     if (document.expected !== undefined) requireDigest("the image's manifest", digest, document.expected);
     const json = document.bytes.toString("utf8");
     const mediaType = specificType(document.mediaType);
     if (documentKind(json) === "manifest")
-      return { bytes: document.bytes, digest, manifest: parseManifest(json, mediaType) };
+      return { bytes: document.bytes, digest, manifest: parseManifest(json, mediaType), indexes };
     const chosen = selectPlatform(parseIndex(json, mediaType), platform);
     // Kept for the caller, who follows a digest of the user's to the manifest again.
     await storeBytes(job.cas, digest, document.bytes);
+    indexes.push({ bytes: document.bytes, digest });
     document = {
       bytes: await fetchDocument(job, source, chosen),
       mediaType: chosen.mediaType,

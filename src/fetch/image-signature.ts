@@ -51,6 +51,7 @@ function signatureName(image: string): string {
   return `${image.replace(/\.aci$/, "")}.aci.asc`;
 }
 
-function isUrl(text: string | undefined): text is string {
+/** Whether `--signature` names a place of the net. */
+export function isUrl(text: string | undefined): text is string {
   return text !== undefined && /^https?:\/\//i.test(text);
 }

@@ -17,6 +17,7 @@ import {
 } from "../spec/oci/mod.ts";
 import type { ImageFiles } from "./image-files.ts";
 import type { ImageSource } from "./image-source.ts";
+import { collectFromLayout } from "./layout-signatures.ts";
 import { LARGEST_DOCUMENT } from "./registry.ts";
 
 type LayoutReference = Extract<ImageReference, { path: string; name: string | undefined }>;
@@ -34,6 +35,7 @@ export function layoutSource(reference: LayoutReference, files: ImageFiles, plat
     },
     document: async (_job, descriptor) => read(descriptor),
     layer: (descriptor) => (offset) => files.content(blobName(descriptor), offset),
+    signatures: (_job, subjects, collector) => collectFromLayout(index, subjects, read, collector),
     close: files.close,
   };
 }

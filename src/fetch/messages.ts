@@ -20,10 +20,13 @@ import {
   optionalInteger,
   optionalText,
   type Place,
+  readDocument,
   text,
 } from "../spec/document.ts";
 import type { JsonValue } from "../spec/json-value.ts";
 import type { WantedPlatform } from "../spec/oci/mod.ts";
+import { decodeSignatureSet, encodeSignatureSet } from "../spec/oci/signature-set.ts";
+import type { SignaturePlaces } from "./fetch-oci.ts";
 import type { HttpSettings } from "./http.ts";
 import type { RegistryPlace } from "./registry.ts";
 
@@ -66,6 +69,8 @@ export interface FetchRequest extends NetworkRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** Where the worker gets the signature of an ACI; undefined: it need not. */
   readonly signature: { readonly url: string; readonly headers: Readonly<Record<string, string>> } | undefined;
+  /** Where the worker looks for signatures of an OCI image, besides its source; undefined: it does not look at all. */
+  readonly signaturePlaces?: SignaturePlaces | undefined;
 }
 
 /** A worker answers one request after the other, until its stdin ends. */
@@ -80,14 +85,17 @@ export interface EndpointsMessage {
 
 /** A download on the pipe: bytes in base64. */
 export type DownloadMessage =
-  | { kind: "download"; download: OciDownload }
+  | { kind: "download"; download: Omit<OciDownload, "signatures"> & { signatures: string | undefined } }
   | {
       kind: "download";
       download: Omit<AciDownload, "signature" | "manifest"> & { signature: string | undefined; manifest: string };
     };
 
 export function encodeDownload(download: Download): DownloadMessage {
-  if (download.format === "oci") return { kind: "download", download };
+  if (download.format === "oci") {
+    const signatures = download.signatures && encodeSignatureSet(download.signatures);
+    return { kind: "download", download: { ...download, signatures } };
+  }
   const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
   const signature = download.signature === undefined ? undefined : base64(download.signature);
   return { kind: "download", download: { ...download, signature, manifest: base64(download.manifest) } };
@@ -196,6 +204,7 @@ function decodeDownload(place: Place): Download {
   }
   if (format !== "oci") throw complaint(field(place, "format"), "is not known");
   const source = field(place, "source");
+  const signatures = optionalText(field(place, "signatures"));
   return {
     ...common,
     format,
@@ -207,6 +216,9 @@ function decodeDownload(place: Place): Download {
       repository: optionalText(field(source, "repository")),
       reference: text(field(source, "reference")),
     },
+    ...(signatures === undefined
+      ? {}
+      : { signatures: decodeSignatureSet(readDocument(signatures, "the image's signatures")) }),
   };
 }
 

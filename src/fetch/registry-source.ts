@@ -18,6 +18,7 @@ import {
   type Registry,
   type RegistryPlace,
 } from "./registry.ts";
+import { collectFromRegistry } from "./registry-signatures.ts";
 import { withRetries } from "./transfer-error.ts";
 
 /** `place`: where the image is taken from, which may be a mirror. */
@@ -52,6 +53,7 @@ export function registrySource(job: Job, reference: DockerReference, place: Regi
       isForeignLayerMediaType(descriptor.mediaType) && descriptor.urls.length > 0
         ? (offset, signal) => foreignLayer(job, descriptor, offset, signal)
         : (offset, signal) => registry.blob(descriptor.digest, offset, signal),
+    signatures: (inner, subjects, collector) => collectFromRegistry(inner, registry, subjects, collector),
     close: () => {},
   };
 }

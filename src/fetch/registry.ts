@@ -4,7 +4,7 @@ import type { RegistryCredentials } from "../config/mod.ts";
 import { type Digest, formatDigest, parseDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
-import { MANIFEST_MEDIA_TYPES } from "../spec/oci/mod.ts";
+import { type Descriptor, MANIFEST_MEDIA_TYPES, MEDIA_TYPE, parseIndex } from "../spec/oci/mod.ts";
 import { type HttpReply, readAll, statusError } from "./http.ts";
 import { type Job, retryOptions } from "./job.ts";
 import { type RegistryClient, registryClient } from "./registry-client.ts";
@@ -12,6 +12,9 @@ import { TransferError, withRetries } from "./transfer-error.ts";
 
 /** distribution-spec, "Pushing manifests": registries need not take more. */
 export const LARGEST_DOCUMENT = 4 * 1024 * 1024;
+
+/** Of lists that a server gives in pages. */
+const MOST_PAGES = 4;
 
 export interface FetchedDocument {
   readonly bytes: Buffer;
@@ -27,6 +30,10 @@ export interface Registry {
   /** A manifest or index by tag or digest; "unchanged" when it is still the one that `etag` came with. Throws NOT_FOUND, AUTHENTICATION, TransferError. */
   manifest(job: Job, version: string): Promise<FetchedDocument>;
   manifest(job: Job, version: string, etag: string): Promise<FetchedDocument | "unchanged">;
+  /**
+   * What refers to a manifest (distribution-spec, "Listing Referrers"); undefined when the registry has no such API. At most {@link MOST_PAGES} pages are read.
+   */
+  referrers(job: Job, digest: Digest): Promise<readonly Descriptor[] | undefined>;
   /** A blob's bytes from `offset` on. */
   blob(digest: Digest, offset: number, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array>;
 }
@@ -74,6 +81,24 @@ export function openRegistry(job: Job, place: RegistryPlace, text: string): Regi
   return {
     // Without an etag no server's answer is "unchanged".
     manifest: manifest as Registry["manifest"],
+    referrers: (inner, digest) =>
+      withRetries(retryOptions(inner, 3), async () => {
+        const found: Descriptor[] = [];
+        let path: string | undefined = `/v2/${repository}/referrers/${formatDigest(digest)}`;
+        for (let pages = 0; path !== undefined && pages < MOST_PAGES; pages += 1) {
+          const headers = { Accept: MEDIA_TYPE.ociIndex };
+          const reply: HttpReply = await client.request(path, { headers, signal: inner.signal });
+          const isList = reply.headers.get("content-type")?.split(";")[0]?.trim() === MEDIA_TYPE.ociIndex;
+          if ([400, 404, 405, 501].includes(reply.status) || (reply.status === 200 && !isList)) {
+            reply.discard();
+            return undefined;
+          }
+          if (reply.status !== 200) throw statusError(reply, `what refers to ${quoted(text)}`);
+          found.push(...parseIndex((await readAll(reply, LARGEST_DOCUMENT)).toString("utf8")).manifests);
+          path = nextPage(reply);
+        }
+        return found;
+      }),
     blob: async function* (digest, offset, signal) {
       const path = `/v2/${repository}/blobs/${formatDigest(digest)}`;
       yield* contentFrom(offset, `blob ${formatDigest(digest)}`, (headers) =>
@@ -115,6 +140,14 @@ export async function* contentFrom(
     skip -= passed;
     if (passed < chunk.length) yield chunk.subarray(passed);
   }
+}
+
+/** RFC 8288. A path of this registry only: whoever answers does not choose where our credentials go. */
+function nextPage(reply: HttpReply): string | undefined {
+  const target = /^<([^>]*)>\s*;\s*rel="?next"?/.exec(reply.headers.get("link") ?? "")?.[1];
+  if (target === undefined || !URL.canParse(target, reply.url.href)) return undefined;
+  const url = new URL(target, reply.url);
+  return url.origin === reply.url.origin && url.pathname.startsWith("/v2/") ? url.pathname + url.search : undefined;
 }
 
 function claimedDigest(reply: HttpReply): Digest | undefined {

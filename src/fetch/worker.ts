@@ -2,7 +2,8 @@
 
 import { internalError, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
-import type { Download } from "../core/spine.ts";
+import type { Download, OciDownload } from "../core/spine.ts";
+import { redactUrl } from "../core/text.ts";
 import { answer, answerEvent, answerFailure, requests } from "../host/worker-side.ts";
 import { fetchAciFile } from "./aci-archive.ts";
 import type { Cas } from "./cas.ts";
@@ -15,6 +16,7 @@ import { archiveFiles, directoryFiles, type ImageFiles } from "./image-files.ts"
 import type { ImageSource } from "./image-source.ts";
 import type { Job } from "./job.ts";
 import { layoutSource } from "./layout-source.ts";
+import { signatureDocument } from "./local-signatures.ts";
 import {
   type DownloadMessage,
   type EndpointsMessage,
@@ -99,8 +101,20 @@ async function signatureOfFile(job: Job, signature: SignatureUrl | undefined): P
 
 async function fetchFrom(job: Job, source: ImageSource, request: FetchRequest): Promise<Download> {
   try {
-    return await fetchOci(job, source, request.platform, request.origin);
+    const download = await fetchOci(job, source, request.platform, request.origin, request.signaturePlaces);
+    return request.signature === undefined ? download : await withGivenSignature(job, download, request.signature);
   } finally {
     source.close();
   }
+}
+
+/** `--signature URL` for an OCI image: the only one that counts. */
+async function withGivenSignature(
+  job: Job,
+  download: OciDownload,
+  { url, headers }: { url: string; headers: Readonly<Record<string, string>> },
+): Promise<OciDownload> {
+  const bytes = await signatureOfFile(job, { url: new URL(url), secretHeaders: headers });
+  const documents = bytes === undefined ? [] : [signatureDocument(bytes)];
+  return { ...download, signatures: { indexes: [], ...download.signatures, documents, searched: [redactUrl(url)] } };
 }

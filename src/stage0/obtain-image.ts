@@ -2,7 +2,7 @@
  * Steps 1 to 3 in a row: a name becomes a verified image in the store. What is in the store already, and verified, costs no worker and no network.
  */
 
-import { loadConfig } from "../config/mod.ts";
+import { loadConfig, lookasideUrl } from "../config/mod.ts";
 import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import type { Download, ImageReference, StoredImage } from "../core/spine.ts";
@@ -113,7 +113,10 @@ async function verifyStored(engine: Engine, stored: StoredImage): Promise<Stored
     import("../store/mod.ts"),
   ]);
   const { dataDir, emit } = engine;
-  const verified = await verifyDownload(storedDownload(dataDir, stored, { emit }), { ...engine, host: linux });
+  const verified = await verifyDownload(storedDownload(dataDir, stored, { emit }), undefined, {
+    ...engine,
+    host: linux,
+  });
   return putImage(dataDir, verified, [], { emit });
 }
 
@@ -149,11 +152,20 @@ export async function fetchVerifyStore(
       insecure: engine.insecure,
       config,
       signature: options.signature,
+      lookaside: lookasideFor(engine, reference),
       emit: extendingStartTimeout(engine.emit),
     });
-    const verified = knownVerdict(engine, download) ?? (await verifyDownload(download, { ...engine, host: linux }));
+    const verified =
+      knownVerdict(engine, download) ?? (await verifyDownload(download, reference, { ...engine, host: linux }));
     const name = referenceName(reference);
     const latest = reference.kind === "appc" && !reference.labels.some((label) => label.name === "version");
     return putImage(engine.dataDir, verified, name === undefined ? [] : [name], { emit: engine.emit, latest });
   });
+}
+
+/** Only where signatures matter: a broken registries.d must not stop somebody who asked for none. */
+function lookasideFor({ insecure, localConfigDir }: Engine, reference: ImageReference): string | undefined {
+  if (insecure.image || reference.kind !== "docker") return undefined;
+  const { registry, repository, tag } = reference;
+  return lookasideUrl(localConfigDir, registry === "registry-1.docker.io" ? "docker.io" : registry, repository, tag);
 }

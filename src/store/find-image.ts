@@ -142,9 +142,14 @@ function preferred(images: readonly LoadedImage[], labels: Labels): LoadedImage 
   return images.length === 0 ? undefined : images.reduce(better);
 }
 
-/** A signature covers the name; an unsigned image answers to a name only when it was fetched by that name, with the operator's word that this is right. */
+/**
+ * A signature covers the name of an App Container image, and an OCI image was fetched by its name unless the verdict says that the name is a claim. Any other image
+ * answers to a name only when it was fetched by that name, with the operator's word that this is right.
+ */
 function isNameBelieved({ verification, refs }: LoadedImage, name: string): boolean {
-  return verification !== undefined && (verification.kind !== "insecure" || refs.includes(nameKey(name)));
+  if (verification === undefined) return false;
+  const isClaim = verification.kind === "insecure" || ("nameClaimed" in verification && verification.nameClaimed);
+  return !isClaim || refs.includes(nameKey(name));
 }
 
 /** An image that only an unprivileged fetch has seen, with its signature kept. */

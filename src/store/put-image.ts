@@ -5,6 +5,7 @@ import type { ImageId } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import type { StoredImage, VerifiedImage } from "../core/spine.ts";
 import { removeFileBeneath, replaceFileBeneath } from "../host/beneath.ts";
+import { encodeSignatureSet } from "../spec/oci/signature-set.ts";
 import { missingBlobs } from "./blobs.ts";
 import { inCas, modifiedAt, openStore, type Store, type StoreOptions } from "./files.ts";
 import { loadImage, withFacts } from "./load.ts";
@@ -54,6 +55,8 @@ function writeRecords(store: Store, record: ImageRecord, { download }: VerifiedI
   if (download.format === "aci") {
     replace(store, dataDir.imageManifest(record.id), download.manifest, SHARED);
     if (download.signature !== undefined) replace(store, dataDir.imageSignature(record.id), download.signature, SHARED);
+  } else if (download.signatures !== undefined) {
+    replace(store, dataDir.imageSignatures(record.id), encodeSignatureSet(download.signatures), SHARED);
   }
   if (store.believes) replace(store, dataDir.verifiedRecord(record.id), encodeRecord(record, "with verdict"), OWN);
   replace(store, dataDir.imageRecord(record.id), encodeRecord(record, "without verdict"), SHARED);

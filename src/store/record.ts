@@ -184,12 +184,23 @@ function decodeSource(place: Place): OciSource {
 }
 
 function decodeVerification(place: Place): Verification {
-  const kind = oneOf(field(place, "kind"), ["openpgp", "builtin", "insecure"] as const);
-  if (kind !== "openpgp") return { kind };
+  const kinds = ["openpgp", "sigstore-key", "sigstore-identity", "policy", "builtin", "insecure"] as const;
+  const kind = oneOf(field(place, "kind"), kinds);
+  if (kind === "builtin" || kind === "insecure") return { kind };
+  const trustedBy = optionalText(field(place, "trustedBy"));
+  const signedAs = {
+    ...(trustedBy === undefined ? {} : { trustedBy }),
+    ...(flag(field(place, "nameClaimed")) ? ({ nameClaimed: true } as const) : {}),
+  };
+  if (kind === "policy") return { kind, ...signedAs };
+  if (kind === "sigstore-identity") {
+    return { kind, identity: text(field(place, "identity")), issuer: text(field(place, "issuer")), ...signedAs };
+  }
   const fingerprint = text(field(place, "fingerprint"));
-  if (!/^[0-9a-f]{40}$/.test(fingerprint))
-    throw complaint(field(place, "fingerprint"), "expected 40 hexadecimal digits");
-  return { kind, fingerprint };
+  const digits = kind === "openpgp" ? 40 : 64;
+  if (!/^[0-9a-f]+$/.test(fingerprint) || fingerprint.length !== digits)
+    throw complaint(field(place, "fingerprint"), `expected ${digits} hexadecimal digits`);
+  return { kind, fingerprint, ...signedAs };
 }
 
 function identifier(place: Place): string {

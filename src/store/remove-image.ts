@@ -40,7 +40,7 @@ export function removeImage(dataDir: DataDir, image: StoredImage, options: Store
 
 /** What belongs to one image besides its record and blobs. */
 export function sideFiles({ dataDir, believes }: Store, id: ImageId): string[] {
-  const shared = [dataDir.imageManifest(id), dataDir.imageSignature(id)];
+  const shared = [dataDir.imageManifest(id), dataDir.imageSignature(id), dataDir.imageSignatures(id)];
   return believes ? [...shared, dataDir.verifiedRecord(id)] : shared;
 }
 

@@ -2,8 +2,10 @@
 
 import type { DataDir } from "../core/data-dir.ts";
 import { internalError } from "../core/errors.ts";
-import type { Download, LayerRef, StoredImage } from "../core/spine.ts";
+import type { Download, LayerRef, SignatureSet, StoredImage } from "../core/spine.ts";
 import { readFileBeneath } from "../host/beneath.ts";
+import { readDocument } from "../spec/document.ts";
+import { decodeSignatureSet } from "../spec/oci/signature-set.ts";
 import { inCas, openStore, RECORD_LIMIT, type Store, type StoreOptions } from "./files.ts";
 import { imageManifestText } from "./image-manifest-text.ts";
 import { loadImage } from "./load.ts";
@@ -24,7 +26,8 @@ export function storedDownload(dataDir: DataDir, image: StoredImage, options: St
       config,
       layers: image.layers.map(ociLayer),
     } as const;
-    return source === undefined ? oci : { ...oci, source };
+    const signatures = signaturesOf(store, image);
+    return { ...oci, ...(source && { source }), ...(signatures && { signatures }) };
   }
   const [archive] = image.layers;
   if (archive === undefined) throw internalError(`ACI ${id} without archive`);
@@ -49,4 +52,10 @@ function ociLayer(layer: StoredImage["layers"][number]): LayerRef {
 function signatureOf(store: Store, { id }: StoredImage): Buffer | undefined {
   const path = inCas(store, store.dataDir.imageSignature(id));
   return readFileBeneath(store.host, store.dataDir.cas, path, RECORD_LIMIT);
+}
+
+function signaturesOf(store: Store, { id }: StoredImage): SignatureSet | undefined {
+  const path = inCas(store, store.dataDir.imageSignatures(id));
+  const bytes = readFileBeneath(store.host, store.dataDir.cas, path, RECORD_LIMIT);
+  return bytes && decodeSignatureSet(readDocument(bytes.toString("utf8"), "the signatures of the image"));
 }

@@ -50,7 +50,7 @@ export async function checkSignature(archive: number, keyring: Buffer, signature
 }
 
 /** A file without a name, opened for reading: nothing is left behind, however this process ends. */
-function unnamedFile(content: Buffer): number {
+export function unnamedFile(content: Buffer): number {
   const directory = mkdtempSync(join(tmpdir(), "rkt-verify-"));
   try {
     const path = join(directory, "file");

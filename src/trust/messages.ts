@@ -4,6 +4,7 @@ import type { ProxySettings } from "../config/proxy.ts";
 import type { Certificates } from "../config/transport.ts";
 import { ERROR_CODES, internalError, RktError } from "../core/errors.ts";
 import type { GoodSignature, SignatureProblem } from "./gpgv-status.ts";
+import type { InspectRequest, VerifyOciRequest } from "./oci/verify-messages.ts";
 
 /** `keyring` and `signature`: base64 of binary OpenPGP. The archive is descriptor 3. */
 export interface VerifyRequest {
@@ -23,7 +24,7 @@ export interface DownloadRequest {
   readonly limit: number;
 }
 
-export type WorkerRequest = VerifyRequest | DownloadRequest;
+export type WorkerRequest = VerifyRequest | DownloadRequest | VerifyOciRequest | InspectRequest;
 
 export interface VerifyAnswer {
   readonly kind: "verdict";
@@ -77,16 +78,23 @@ function decodeProblem(value: unknown): SignatureProblem {
 }
 
 function fieldsOf(message: unknown): Record<string, unknown> {
+  const failure = failureOf(message);
+  if (failure !== undefined) throw failure;
+  return message as Record<string, unknown>;
+}
+
+/** What the worker reported when it could not do its work. Throws HOST_PROGRAM when the message is no object at all. */
+export function failureOf(message: unknown): RktError | undefined {
   if (typeof message !== "object" || message === null) throw nonsense();
   const fields = message as Record<string, unknown>;
-  if (fields.kind !== "failure") return fields;
+  if (fields.kind !== "failure") return undefined;
   const code = ERROR_CODES.find((known) => known === fields.code);
   if (code === undefined || typeof fields.message !== "string") throw nonsense();
-  throw code === "INTERNAL"
+  return code === "INTERNAL"
     ? internalError(fields.message)
     : new RktError(code, fields.message, typeof fields.hint === "string" ? { hint: fields.hint } : {});
 }
 
-function nonsense(): RktError {
+export function nonsense(): RktError {
   return new RktError("HOST_PROGRAM", "Cannot read the answer of the verify worker: it is not of the agreed form");
 }

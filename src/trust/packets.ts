@@ -101,6 +101,13 @@ export function keyFingerprint(bytes: Buffer): string | undefined {
   return key?.tag === TAG.publicKey ? packetFingerprint(key) : undefined;
 }
 
+/** The fingerprints of all primary keys in a keyring; none of one that is not of version 4. */
+export function keyringFingerprints(bytes: Buffer): string[] {
+  return (packetsOf(bytes) ?? [])
+    .filter(({ tag }) => tag === TAG.publicKey)
+    .flatMap((packet) => packetFingerprint(packet) ?? []);
+}
+
 /** RFC 4880, section 12.2: 40 lower-case hex digits; undefined for a key that is not of version 4. */
 export function packetFingerprint({ body }: Packet): string | undefined {
   if (body[0] !== 4 || body.length > 0xffff) return undefined;

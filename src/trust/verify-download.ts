@@ -5,7 +5,7 @@ import { formatDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import type { InsecureOptions } from "../core/insecure-options.ts";
-import type { AciDownload, BlobRef, Download, VerifiedImage } from "../core/spine.ts";
+import type { AciDownload, BlobRef, Download, ImageReference, VerifiedImage } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import { openFileBeneath } from "../host/beneath.ts";
 import type { Host } from "../host/mod.ts";
@@ -26,19 +26,22 @@ export interface VerifyOptions extends TrustDirs {
 const SIGNATURE_LIMIT = 64 * 1024;
 
 /**
- * Decides whether the image may be used: an ACI by its detached signature, made by a key that is trusted for the name the image gives itself; anything when the
- * operator said `--insecure-options=image`. Throws NOT_TRUSTED in rkt's words, DIGEST_MISMATCH when the archive changed on the disk, HOST_PROGRAM without gpgv.
+ * Decides whether the image may be used: an ACI by its detached signature, made by a key that is trusted for the name the image gives itself; an OCI image by one of the
+ * signatures found for it, made by a signer that is trusted for the name it was asked for by (`reference`; undefined for an image of the store); anything when the operator
+ * said `--insecure-options=image`. Throws NOT_TRUSTED in rkt's words, DIGEST_MISMATCH when the archive changed on the disk, HOST_PROGRAM without gpgv.
  */
-export async function verifyDownload(download: Download, options: VerifyOptions): Promise<VerifiedImage> {
+export async function verifyDownload(
+  download: Download,
+  reference: ImageReference | undefined,
+  options: VerifyOptions,
+): Promise<VerifiedImage> {
   if (options.insecure.image) {
     options.emit({ kind: "notice", source: "image", text: "warning: image signature verification has been disabled" });
     return { download, verification: { kind: "insecure" } };
   }
   if (download.format === "oci") {
-    throw new RktError(
-      "NOT_TRUSTED",
-      "signature verification for docker images is not supported (try --insecure-options=image)",
-    );
+    const { verifyOci } = await import("./oci/verify-oci.ts");
+    return { download, verification: await verifyOci(download, reference, options) };
   }
   const fingerprint = await verifySignature(download, options);
   return { download, verification: { kind: "openpgp", fingerprint } };

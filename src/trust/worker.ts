@@ -8,6 +8,7 @@ import { answer, answerFailure, requests } from "../host/worker-side.ts";
 import { checkSignature } from "./check-signature.ts";
 import { downloadSmall } from "./download-small.ts";
 import type { DownloadAnswer, VerifyAnswer, WorkerRequest } from "./messages.ts";
+import type { InspectAnswer, VerifyOciAnswer } from "./oci/verify-messages.ts";
 
 const ARCHIVE = 3;
 
@@ -23,12 +24,18 @@ export async function runVerifyWorker(): Promise<void> {
   }
 }
 
-async function carryOut(request: WorkerRequest): Promise<VerifyAnswer | DownloadAnswer> {
+type Answer = VerifyAnswer | VerifyOciAnswer | DownloadAnswer | InspectAnswer;
+
+async function carryOut(request: WorkerRequest): Promise<Answer> {
   switch (request.kind) {
     case "verify": {
       const [keyring, signature] = [Buffer.from(request.keyring, "base64"), Buffer.from(request.signature, "base64")];
       return { kind: "verdict", ...(await checkSignature(ARCHIVE, keyring, signature)) };
     }
+    case "verify-oci":
+      return (await import("./oci/check-oci.ts")).checkOci(request);
+    case "inspect":
+      return (await import("./oci/inspect.ts")).inspect(request);
     case "download":
       return { kind: "content", content: (await downloadSmall(request)).toString("base64") };
     default:

@@ -1,0 +1,428 @@
+/**
+ * A Sigstore of a test's own: a certificate authority like Fulcio, a certificate log and a transparency log like Rekor, with keys that live as long as the test, and the
+ * trusted root that pins them. Every signature is a real one; nothing is downloaded.
+ */
+
+import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+import { bits, boolean, context, type Der, integer, octets, oid, sequence, set, time, tlv, utf8 } from "./der.ts";
+
+export interface Identity {
+  /** An e-mail address, or the URL of a workflow. */
+  readonly identity: string;
+  readonly issuer: string;
+}
+
+export interface CertificateOptions extends Identity {
+  readonly key: KeyObject;
+  /** Default: now, for ten minutes, as Fulcio does it. */
+  readonly notBefore?: Date;
+  readonly notAfter?: Date;
+  /** False: no signed certificate timestamp. */
+  readonly sct?: boolean;
+  /** Default: code signing. */
+  readonly usage?: string;
+}
+
+export interface LogOptions {
+  readonly time?: Date;
+  /** Changes what is written into the entry after it was signed. */
+  readonly tamper?: "proof" | "promise" | "checkpoint" | "body" | "other-log";
+}
+
+export interface BundleOptions extends LogOptions {
+  /** By default an identity's certificate is made for `signer`. */
+  readonly certificate?: Der;
+  /** Default: cosign's own. */
+  readonly predicateType?: string;
+  readonly payloadType?: string;
+  /** False: no log entry, and so no time. */
+  readonly log?: boolean;
+}
+
+export interface CosignLayer {
+  readonly payload: Buffer;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+export interface TestSigstore {
+  /** trusted_root.json. */
+  readonly trustedRoot: string;
+  /** Of the authority: the chain, in PEM form, leaf's issuer first. */
+  readonly authorityPem: string;
+  /** Of the transparency log. */
+  readonly logPem: string;
+  certificate(options: CertificateOptions): Der;
+  /** A bundle v0.3 as cosign 3 writes it: an envelope over a statement about `digest` ("sha256:…"). */
+  bundle(digest: string, signer: Identity | KeyObject, options?: BundleOptions): Record<string, unknown>;
+  /** A layer of a `.sig` manifest as cosign 2 writes it. */
+  cosignLayer(digest: string, reference: string, signer: Identity | KeyObject, options?: BundleOptions): CosignLayer;
+}
+
+const SECONDS = 1000;
+const ECDSA_SHA256 = sequence(oid("1.2.840.10045.4.3.2"));
+export const CODE_SIGNING = "1.3.6.1.5.5.7.3.3";
+
+export function makeSigstore(): TestSigstore {
+  const root = authority("test root", undefined);
+  const issuing = authority("test intermediate", root);
+  const ctLog = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const log = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const started = new Date(Date.now() - 3600 * SECONDS);
+
+  const sigstore: TestSigstore = {
+    trustedRoot: JSON.stringify({
+      mediaType: "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+      tlogs: [logAuthority("https://log.test", log.publicKey, started)],
+      certificateAuthorities: [
+        {
+          subject: { organization: "test", commonName: "test" },
+          uri: "https://ca.test",
+          certChain: { certificates: [issuing, root].map(({ der }) => ({ rawBytes: der.toString("base64") })) },
+          validFor: { start: started.toISOString() },
+        },
+      ],
+      ctlogs: [logAuthority("https://ct.test", ctLog.publicKey, started)],
+      timestampAuthorities: [],
+    }),
+    authorityPem: [issuing, root].map(({ der }) => pem(der, "CERTIFICATE")).join(""),
+    logPem: log.publicKey.export({ type: "spki", format: "pem" }).toString(),
+    certificate(options) {
+      const tbs = (sct: Der | undefined) => leafCertificate(options, issuing, sct);
+      // The signed timestamp covers the certificate without it (RFC 6962, 3.2).
+      const sct = options.sct === false ? undefined : timestampList(tbs(undefined), issuing, ctLog);
+      return signedBy(tbs(sct), issuing.key);
+    },
+    bundle(digest, signer, options = {}) {
+      const { key, material, certificate } = materialOf(sigstore, signer, options);
+      const payload = Buffer.from(JSON.stringify(statement(digest, options.predicateType)));
+      const payloadType = options.payloadType ?? "application/vnd.in-toto+json";
+      const head = `DSSEv1 ${payloadType.length} ${payloadType} ${payload.length} `;
+      const signature = rawSign(Buffer.concat([Buffer.from(head), payload]), key);
+      const entry = () =>
+        logEntry(log, dsseBody(payload, signature, certificate ?? publicPem(key)), { kind: "dsse", ...options });
+      return {
+        mediaType: "application/vnd.dev.sigstore.bundle.v0.3+json",
+        verificationMaterial: { ...material, tlogEntries: options.log === false ? [] : [entry()] },
+        dsseEnvelope: {
+          payload: payload.toString("base64"),
+          payloadType,
+          signatures: [{ sig: signature.toString("base64") }],
+        },
+      };
+    },
+    cosignLayer(digest, reference, signer, options = {}) {
+      const { key, certificate } = materialOf(sigstore, signer, options);
+      const payload = Buffer.from(JSON.stringify(cosignPayload(digest, reference)));
+      const signature = rawSign(payload, key);
+      const annotations: Record<string, string> = {
+        "dev.cosignproject.cosign/signature": signature.toString("base64"),
+      };
+      if (certificate !== undefined) annotations["dev.sigstore.cosign/certificate"] = pem(certificate, "CERTIFICATE");
+      if (options.log !== false) {
+        const body = hashedRekordBody(payload, signature, certificate ?? publicPem(key));
+        const entry = logEntry(log, body, { kind: "hashedrekord", ...options });
+        annotations["dev.sigstore.cosign/bundle"] = JSON.stringify({
+          SignedEntryTimestamp: entry.inclusionPromise.signedEntryTimestamp,
+          Payload: {
+            body: entry.canonicalizedBody,
+            integratedTime: Number(entry.integratedTime),
+            logIndex: Number(entry.logIndex),
+            logID: Buffer.from(entry.logId.keyId, "base64").toString("hex"),
+          },
+        });
+      }
+      return { payload, annotations };
+    },
+  };
+  return sigstore;
+}
+
+/** What cosign signs: containers-signature(5) with a type of its own. */
+export function cosignPayload(digest: string, reference: string): object {
+  return {
+    critical: {
+      identity: { "docker-reference": reference },
+      image: { "docker-manifest-digest": digest },
+      type: "cosign container image signature",
+    },
+    optional: null,
+  };
+}
+
+export function pem(der: Uint8Array, type: string): string {
+  const lines = Buffer.from(der)
+    .toString("base64")
+    .replace(/(.{64})(?=.)/g, "$1\n");
+  return `-----BEGIN ${type}-----\n${lines}\n-----END ${type}-----\n`;
+}
+
+/** The public half of a private key, in PEM form. */
+export function publicPem(key: KeyObject): string {
+  return pem(spki(key), "PUBLIC KEY");
+}
+
+/** A signature as cosign makes them for a key of this kind. */
+export function rawSign(data: Uint8Array, key: KeyObject): Buffer {
+  const digest =
+    key.asymmetricKeyType === "ed25519"
+      ? null
+      : key.asymmetricKeyDetails?.namedCurve === "secp384r1"
+        ? "sha384"
+        : "sha256";
+  return sign(digest, data, key);
+}
+
+interface Material {
+  readonly key: KeyObject;
+  readonly certificate: Der | undefined;
+  readonly material: Record<string, unknown>;
+}
+
+function materialOf(sigstore: TestSigstore, signer: Identity | KeyObject, options: BundleOptions): Material {
+  if (!("identity" in signer)) {
+    const hint = createHash("sha256").update(spki(signer)).digest("base64");
+    return { key: signer, certificate: undefined, material: { publicKey: { hint } } };
+  }
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const certificate = options.certificate ?? sigstore.certificate({ ...signer, key: publicKey });
+  return {
+    key: keyOf.get(certificate) ?? privateKey,
+    certificate,
+    material: { certificate: { rawBytes: certificate.toString("base64") } },
+  };
+}
+
+/** The private keys of certificates that a test made itself. */
+const keyOf = new Map<Der, KeyObject>();
+
+/** A certificate with a key of its own, for {@link BundleOptions.certificate}. */
+export function certificateWithKey(sigstore: TestSigstore, options: Omit<CertificateOptions, "key">): Der {
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const certificate = sigstore.certificate({ ...options, key: publicKey });
+  keyOf.set(certificate, privateKey);
+  return certificate;
+}
+
+function statement(digest: string, predicateType = "https://sigstore.dev/cosign/sign/v1"): object {
+  const [algorithm = "", hex = ""] = digest.split(":");
+  return {
+    _type: "https://in-toto.io/Statement/v1",
+    subject: [{ digest: { [algorithm]: hex } }],
+    predicateType,
+    predicate: {},
+  };
+}
+
+// --- certificates ---
+
+interface Authority {
+  readonly der: Der;
+  readonly name: Der;
+  readonly key: KeyObject;
+  readonly publicKey: Der;
+  readonly keyId: Buffer;
+}
+
+function authority(commonName: string, issuer: Authority | undefined): Authority {
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const encoded = spki(publicKey);
+  const name = nameOf(commonName);
+  const keyId = createHash("sha1").update(encoded).digest();
+  const from = new Date(Date.now() - 24 * 3600 * SECONDS);
+  const until = new Date(Date.now() + 24 * 3600 * SECONDS);
+  const extensions = [
+    extension("2.5.29.19", sequence(boolean(true)), true),
+    extension("2.5.29.15", tlv(0x03, Buffer.from([1, 0x06])), true),
+    extension("2.5.29.14", octets(keyId)),
+    ...(issuer === undefined ? [] : [extension("2.5.29.35", sequence(tlv(0x80, issuer.keyId)))]),
+  ];
+  const tbs = certificateBody(issuer?.name ?? name, name, encoded, from, until, extensions);
+  return { der: signedBy(tbs, issuer?.key ?? privateKey), name, key: privateKey, publicKey: encoded, keyId };
+}
+
+function leafCertificate(options: CertificateOptions, issuer: Authority, sct: Der | undefined): Der {
+  const from = options.notBefore ?? new Date(Date.now() - 5 * SECONDS);
+  const until = options.notAfter ?? new Date(from.getTime() + 600 * SECONDS);
+  const san = tlv(options.identity.includes("://") ? 0x86 : 0x81, Buffer.from(options.identity));
+  const key = spki(options.key);
+  return certificateBody(
+    issuer.name,
+    sequence(),
+    key,
+    from,
+    until,
+    [
+      extension("2.5.29.15", tlv(0x03, Buffer.from([7, 0x80])), true),
+      extension("2.5.29.37", sequence(oid(options.usage ?? CODE_SIGNING))),
+      extension("2.5.29.14", octets(createHash("sha1").update(key).digest())),
+      extension("2.5.29.35", sequence(tlv(0x80, issuer.keyId))),
+      extension("2.5.29.17", sequence(san), true),
+      // Fulcio, oid-info.md: the issuer, in its old raw form and in its new one.
+      extension("1.3.6.1.4.1.57264.1.1", Buffer.from(options.issuer)),
+      extension("1.3.6.1.4.1.57264.1.8", utf8(options.issuer)),
+      ...(sct === undefined ? [] : [extension("1.3.6.1.4.1.11129.2.4.2", octets(sct))]),
+    ],
+    createHash("sha256").update(key).digest().subarray(0, 12),
+  );
+}
+
+function certificateBody(
+  issuer: Der,
+  subject: Der,
+  publicKey: Der,
+  from: Date,
+  until: Date,
+  extensions: readonly Der[],
+  serial: Uint8Array = randomBytes(12),
+): Der {
+  return sequence(
+    context(0, integer(2)),
+    integer(BigInt(`0x1${Buffer.from(serial).toString("hex")}`)),
+    ECDSA_SHA256,
+    issuer,
+    sequence(time(from), time(until)),
+    subject,
+    publicKey,
+    context(3, sequence(...extensions)),
+  );
+}
+
+function signedBy(tbs: Der, key: KeyObject): Der {
+  return sequence(tbs, ECDSA_SHA256, bits(sign("sha256", tbs, key)));
+}
+
+function extension(id: string, value: Uint8Array, critical = false): Der {
+  return sequence(oid(id), ...(critical ? [boolean(true)] : []), octets(value));
+}
+
+function nameOf(commonName: string): Der {
+  return sequence(set(sequence(oid("2.5.4.3"), utf8(commonName))));
+}
+
+/** RFC 6962, 3.3: a list of one timestamp over the precertificate. */
+function timestampList(tbs: Der, issuer: Authority, log: { privateKey: KeyObject; publicKey: KeyObject }): Der {
+  const stamp = Buffer.alloc(8);
+  stamp.writeBigUInt64BE(BigInt(Date.now()));
+  const issuerHash = createHash("sha256").update(issuer.publicKey).digest();
+  const covered = Buffer.concat([Buffer.from([0, 0]), stamp, u16(1), issuerHash, u24(tbs.length), tbs, u16(0)]);
+  const signature = sign("sha256", covered, log.privateKey);
+  const one = Buffer.concat([
+    ...[Buffer.from([0]), createHash("sha256").update(spki(log.publicKey)).digest(), stamp, u16(0)],
+    ...[Buffer.from([4, 3]), u16(signature.length), signature],
+  ]);
+  return Buffer.concat([u16(one.length + 2), u16(one.length), one]);
+}
+
+function u16(value: number): Buffer {
+  return Buffer.from([value >> 8, value & 0xff]);
+}
+
+function u24(value: number): Buffer {
+  return Buffer.from([value >> 16, (value >> 8) & 0xff, value & 0xff]);
+}
+
+function spki(key: KeyObject): Der {
+  return (key.type === "private" ? createPublicKey(key) : key).export({ type: "spki", format: "der" });
+}
+
+// --- the log ---
+
+function logAuthority(baseUrl: string, key: KeyObject, start: Date): object {
+  const der = spki(key);
+  return {
+    baseUrl,
+    hashAlgorithm: "SHA2_256",
+    publicKey: {
+      rawBytes: der.toString("base64"),
+      keyDetails: "PKIX_ECDSA_P256_SHA_256",
+      validFor: { start: start.toISOString() },
+    },
+    logId: { keyId: createHash("sha256").update(der).digest("base64") },
+  };
+}
+
+function dsseBody(payload: Buffer, signature: Buffer, verifier: Der | string): object {
+  const hash = (bytes: Uint8Array) => ({
+    algorithm: "sha256",
+    value: createHash("sha256").update(bytes).digest("hex"),
+  });
+  return {
+    apiVersion: "0.0.1",
+    kind: "dsse",
+    spec: {
+      envelopeHash: hash(payload),
+      payloadHash: hash(payload),
+      signatures: [{ signature: signature.toString("base64"), verifier: verifierText(verifier) }],
+    },
+  };
+}
+
+function hashedRekordBody(payload: Buffer, signature: Buffer, verifier: Der | string): object {
+  const value = createHash("sha256").update(payload).digest("hex");
+  return {
+    apiVersion: "0.0.1",
+    kind: "hashedrekord",
+    spec: {
+      data: { hash: { algorithm: "sha256", value } },
+      signature: { content: signature.toString("base64"), publicKey: { content: verifierText(verifier) } },
+    },
+  };
+}
+
+function verifierText(verifier: Der | string): string {
+  return Buffer.from(typeof verifier === "string" ? verifier : pem(verifier, "CERTIFICATE")).toString("base64");
+}
+
+/** An entry of a log that holds one other: with promise, proof and checkpoint, as Rekor 1 gives them. */
+function logEntry(
+  log: { privateKey: KeyObject; publicKey: KeyObject },
+  body: object,
+  options: LogOptions & { kind: string },
+) {
+  const key =
+    options.tamper === "other-log" ? generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey : log.privateKey;
+  const logId = createHash("sha256").update(spki(log.publicKey)).digest();
+  const canonicalizedBody = Buffer.from(JSON.stringify(body)).toString("base64");
+  const integratedTime = Math.floor((options.time ?? new Date()).getTime() / SECONDS);
+  // RFC 8785: members sorted by name.
+  const promised = JSON.stringify({
+    body: canonicalizedBody,
+    integratedTime,
+    logID: logId.toString("hex"),
+    logIndex: 1,
+  });
+  const leaf = treeHash(0, Buffer.from(canonicalizedBody, "base64"));
+  const other = treeHash(0, Buffer.from("another entry"));
+  const rootHash = treeHash(1, other, leaf);
+  const note = `log.test\n2\n${rootHash.toString("base64")}\n`;
+  const noteSignature = Buffer.concat([logId.subarray(0, 4), sign("sha256", Buffer.from(note), key)]);
+  const promise = sign("sha256", Buffer.from(promised), key);
+  if (options.tamper === "promise") promise[promise.length - 1] = (promise[promise.length - 1] ?? 0) ^ 1;
+  if (options.tamper === "proof") other[0] = (other[0] ?? 0) ^ 1;
+  if (options.tamper === "checkpoint") noteSignature[20] = (noteSignature[20] ?? 0) ^ 1;
+  return {
+    logIndex: "1",
+    logId: { keyId: logId.toString("base64") },
+    kindVersion: { kind: options.kind, version: "0.0.1" },
+    integratedTime: String(integratedTime),
+    inclusionPromise: { signedEntryTimestamp: promise.toString("base64") },
+    inclusionProof: {
+      logIndex: "1",
+      rootHash: rootHash.toString("base64"),
+      treeSize: "2",
+      hashes: [other.toString("base64")],
+      checkpoint: { envelope: `${note}\n\u2014 log.test ${noteSignature.toString("base64")}\n` },
+    },
+    canonicalizedBody:
+      options.tamper === "body"
+        ? Buffer.from(JSON.stringify({ ...body, tampered: true })).toString("base64")
+        : canonicalizedBody,
+  };
+}
+
+/** RFC 6962, 2.1. */
+function treeHash(prefix: number, ...parts: readonly Uint8Array[]): Buffer {
+  const hash = createHash("sha256").update(Buffer.from([prefix]));
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}
