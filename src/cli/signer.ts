@@ -8,6 +8,12 @@ export function signerText({ verification }: Pick<StoredImage, "verification">):
   switch (verification.kind) {
     case "openpgp":
       return `openpgp:${verification.fingerprint}`;
+    case "sigstore-key":
+      return `key:${verification.fingerprint}`;
+    case "sigstore-identity":
+      return `${verification.identity} (${verification.issuer})`;
+    case "policy":
+      return "unsigned (policy.json)";
     case "builtin":
       return "part of rkt";
     case "insecure":

@@ -46,7 +46,9 @@ function blobName(descriptor: Descriptor): string {
 }
 
 function choose(index: Index, reference: LayoutReference, platform: WantedPlatform): Descriptor {
-  const images = index.manifests.filter((one) => isManifestMediaType(one.mediaType) || isIndexMediaType(one.mediaType));
+  const images = index.manifests.filter(
+    (one) => (isManifestMediaType(one.mediaType) || isIndexMediaType(one.mediaType)) && !isAboutImage(one),
+  );
   const named = images.filter((one) => reference.name === undefined || isNamed(one, reference.name));
   const [first, second] = named;
   if (
@@ -75,6 +77,15 @@ function choose(index: Index, reference: LayoutReference, platform: WantedPlatfo
   if (tagsOfNamed.size === 1 && named.every((one) => one.platform !== undefined))
     return selectPlatform({ ...index, manifests: named }, platform);
   throw new RktError("AMBIGUOUS", `Cannot choose an image of the layout ${where}: it holds ${named.length}`, hint);
+}
+
+/** Signatures and the like stand beside the image in index.json: as artifacts, under the tags of registries, or with cosign's mark. */
+function isAboutImage(descriptor: Descriptor): boolean {
+  return (
+    descriptor.artifactType !== undefined ||
+    /(^|:)sha(256|512)-[0-9a-f]{64}(\.[a-z]+)?$/.test(refName(descriptor) ?? "") ||
+    /^dev\.cosignproject\.cosign\/(sigs|atts)$/.test(annotation(descriptor, "kind") ?? "")
+  );
 }
 
 /** image-layout.md, "index.json file": the reference name is an annotation. containerd adds the full name. */

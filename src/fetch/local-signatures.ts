@@ -70,19 +70,18 @@ function added(set: SignatureSet, place: string, documents: readonly SignatureDo
   return { ...set, documents: all, searched: [...set.searched, place] };
 }
 
-/** Undefined when there is none. Throws INVALID_INPUT when it is too large. */
+/** Undefined when there is none. Throws INVALID_INPUT when it is too large, NOT_TRUSTED when it cannot be read. */
 function readSignature(path: string): Buffer | undefined {
-  let fd: number;
+  let fd: number | undefined;
   try {
     // NONBLOCK: a FIFO in its place must not hold us up.
     fd = openSync(path, O.RDONLY | O.CLOEXEC | O.NONBLOCK);
+    return readAll(fd, SIGNATURE_LIMITS.document, () => quoted(path));
   } catch (cause) {
+    if (cause instanceof RktError) throw cause;
     if (isErrno(cause, "ENOENT", "ENOTDIR")) return undefined;
     throw new RktError("NOT_TRUSTED", `error opening signature file: ${quoted(path)} cannot be read`, { cause });
-  }
-  try {
-    return readAll(fd, SIGNATURE_LIMITS.document, () => quoted(path));
   } finally {
-    closeSync(fd);
+    if (fd !== undefined) closeSync(fd);
   }
 }

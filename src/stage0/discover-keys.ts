@@ -19,6 +19,7 @@ export async function offerDiscoveredKeys(engine: Engine, name: string): Promise
   }
   const options = {
     prefix: name,
+    systemConfigDir: engine.systemConfigDir,
     localConfigDir: engine.localConfigDir,
     acceptAll: false,
     // A key over a connection that nobody vouches for is anybody's key.

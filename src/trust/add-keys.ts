@@ -11,14 +11,16 @@ import { readAll } from "../host/beneath.ts";
 import { type Host, linux } from "../host/mod.ts";
 import { discoverKeys } from "./discover-keys.ts";
 import { KEY_LIMIT, storeTrustedKey } from "./keystore.ts";
+import type { TrustDirs } from "./keystore-files.ts";
 import { decodeContent } from "./messages.ts";
+import { addPublicKey, isPublicKeyFile } from "./oci/add-signers.ts";
 import { armorKey, dearmor, type Packet, packetFingerprint, packetsOf, TAG } from "./packets.ts";
+import { review } from "./review.ts";
 import { askVerifyWorker } from "./run-worker.ts";
 
-export interface AddKeysOptions {
+export interface AddKeysOptions extends TrustDirs {
   /** "" for all images. */
   readonly prefix: string;
-  readonly localConfigDir: string;
   /** `--skip-fingerprint-review`. */
   readonly acceptAll: boolean;
   /** `--trust-keys-from-https`. */
@@ -54,9 +56,14 @@ export async function findKeyLocations(options: AddKeysOptions): Promise<string[
 export async function addKeys(locations: readonly string[], options: AddKeysOptions): Promise<void> {
   const { prefix, dialog, emit, host = linux } = options;
   for (const location of locations) {
-    const armored = await readKey(location, options);
-    showKey(armored, location, options);
+    const bytes = await readLocation(location, options);
     const isAccepted = options.acceptAll || (options.acceptHttps && location.startsWith("https://"));
+    if (isPublicKeyFile(bytes)) {
+      await addPublicKey(bytes.toString("latin1"), redacted(location), { ...options, acceptAll: isAccepted });
+      continue;
+    }
+    const armored = armoredKey(bytes, location);
+    showKey(armored, location, options);
     if (!isAccepted && !review(options)) {
       emit({ kind: "notice", source: "pubkey", text: `not trusting ${quoted(redacted(location))}` });
       continue;
@@ -70,19 +77,20 @@ export async function addKeys(locations: readonly string[], options: AddKeysOpti
   }
 }
 
-/** The armored key; binary ones are armored, since that is what a keystore holds. */
-async function readKey(location: string, options: AddKeysOptions): Promise<string> {
+async function readLocation(location: string, options: AddKeysOptions): Promise<Buffer> {
   const what = `error accessing the key ${redacted(location)}`;
-  const bytes = await (isUrl(location) ? download(location, KEY_LIMIT, options) : localFile(location)).catch(
-    (cause: unknown) => {
-      throw new RktError(cause instanceof RktError ? cause.code : "NOT_FOUND", what, { cause });
-    },
-  );
+  return (isUrl(location) ? download(location, KEY_LIMIT, options) : localFile(location)).catch((cause: unknown) => {
+    throw new RktError(cause instanceof RktError ? cause.code : "NOT_FOUND", what, { cause });
+  });
+}
+
+/** The armored key; binary ones are armored, since that is what a keystore holds. */
+function armoredKey(bytes: Buffer, location: string): string {
   const binary = dearmor(bytes, "PUBLIC KEY BLOCK");
   if (binary === undefined || keysIn(binary).length === 0) {
     throw new RktError(
       "INVALID_INPUT",
-      `error displaying the key ${redacted(location)}: expected an OpenPGP public key of version 4`,
+      `error displaying the key ${redacted(location)}: expected an OpenPGP public key of version 4, or a public key in PEM form`,
     );
   }
   return ((bytes[0] ?? 0) & 0x80) === 0 ? bytes.toString("latin1") : armorKey(binary);
@@ -152,28 +160,6 @@ function addPart(key: KeySummary | undefined, packet: Packet): boolean {
 function grouped(fingerprint: string): string {
   const groups = fingerprint.toUpperCase().match(/.{4}/g) ?? [];
   return `${groups.slice(0, 5).join(" ")}  ${groups.slice(5).join(" ")}`;
-}
-
-/** Throws NOT_TRUSTED when nobody can be asked. */
-function review({ prefix, dialog, emit }: AddKeysOptions): boolean {
-  const note = (text: string) => emit({ kind: "notice", source: "pubkey", text });
-  if (!dialog.isInteractive()) {
-    note(`To trust the key for ${quoted(prefix)}, do one of the following:`);
-    note(" - call rkt with --trust-keys-from-https");
-    note(` - run: rkt trust --prefix ${quoted(prefix)}`);
-    throw new RktError(
-      "NOT_TRUSTED",
-      "error reviewing key: unable to ask user to review fingerprint due to lack of tty",
-    );
-  }
-  for (;;) {
-    dialog.print("Are you sure you want to trust this key (yes/no)?");
-    const line = dialog.readLine();
-    if (line === undefined) throw new RktError("NOT_TRUSTED", "error reviewing key: error reading input: end of file");
-    if (line === "yes") return true;
-    if (line === "no") return false;
-    dialog.print("Please enter 'yes' or 'no'");
-  }
 }
 
 function isUrl(location: string): boolean {

@@ -4,5 +4,9 @@
  */
 
 export { type AddKeysOptions, addKeys, findKeyLocations } from "./add-keys.ts";
-export { isPrefixTrusted, type TrustDirs, type TrustedKey, trustedKeysFor } from "./keystore.ts";
+export { isPrefixTrusted, type TrustedKey, trustedKeysFor } from "./keystore.ts";
+export type { TrustDirs } from "./keystore-files.ts";
+export { listTrust, removeIdentity, removeKey, type TrustListing } from "./list-trust.ts";
+export { addIdentity } from "./oci/add-signers.ts";
+export type { IdentityTrust } from "./oci/sigstore-keystore.ts";
 export { type VerifyOptions, verifyBuiltin, verifyDownload } from "./verify-download.ts";

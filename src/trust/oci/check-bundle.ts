@@ -5,8 +5,10 @@
  */
 
 import { type Bundle, bundleFromJSON } from "@sigstore/bundle";
+import type { X509Certificate } from "@sigstore/core";
 import { TrustedRoot } from "@sigstore/protobuf-specs";
-import { toSignedEntity, toTrustMaterial, Verifier } from "@sigstore/verify";
+import { type SignedEntity, type Signer, toSignedEntity, toTrustMaterial, Verifier } from "@sigstore/verify";
+import { verifyCertificateChain } from "@sigstore/verify/dist/key/certificate.js";
 import { RktError } from "../../core/errors.ts";
 import type { SignatureDocument } from "../../core/spine.ts";
 import { pemContent } from "./pem.ts";
@@ -125,21 +127,60 @@ interface Demands {
 /** Certificate chain, SCT, log entry and timestamps, and the signature itself. What the root has no authority for (a private Sigstore without a log) is not asked for. */
 function verifyByLibrary(bundle: Bundle, payload: Uint8Array | undefined, rootJson: string, { key, log }: Demands) {
   const root = trustedRoot(rootJson);
-  const material = toTrustMaterial(root, () => {
-    if (key === undefined) throw new SignatureRefused("stranger", "it was made with a bare key");
-    return { publicKey: publicKey(key).key, validFor: () => true };
-  });
-  const verifier = new Verifier(material, {
-    ctlogThreshold: key === undefined && root.ctlogs.length > 0 ? 1 : 0,
-    tlogThreshold: log === "required" || root.tlogs.length > 0 ? 1 : 0,
-    timestampThreshold: key === undefined ? 1 : 0,
-  });
   try {
-    return verifier.verify(toSignedEntity(bundle, payload === undefined ? undefined : Buffer.from(payload)));
+    const entity = toSignedEntity(bundle, payload === undefined ? undefined : Buffer.from(payload));
+    const certificate = entity.key.$case === "certificate" ? entity.key.certificate : undefined;
+    const isUnlogged = certificate !== undefined && root.ctlogs.length === 0;
+    const signingKey = key ?? (isUnlogged ? certificate.publicKey : undefined);
+    const material = toTrustMaterial(root, () => {
+      if (signingKey === undefined) throw new SignatureRefused("stranger", "it was made with a bare key");
+      return { publicKey: publicKey(signingKey).key, validFor: () => true };
+    });
+    const verifier = new Verifier(material, {
+      ctlogThreshold: root.ctlogs.length > 0 ? 1 : 0,
+      tlogThreshold: log === "required" || root.tlogs.length > 0 ? 1 : 0,
+      timestampThreshold: key === undefined ? 1 : 0,
+    });
+    if (!isUnlogged) return verifier.verify(entity);
+    // The library refuses a certificate whose timestamps are of a log that the root does not know, even where it knows none: the key is given to it bare, and the chain
+    // checked for each of the times that it has just found to be true.
+    verifier.verify({ ...entity, key: { $case: "public-key", hint: "" } });
+    const times = timesOf(entity);
+    if (times.length === 0) throw new SignatureRefused("log", "it does not hold: no authority confirms its time");
+    for (const time of times) verifyCertificateChain(time, certificate, material.certificateAuthorities);
+    return signerOf(certificate);
   } catch (error) {
     if (error instanceof SignatureRefused) throw error;
     throw new SignatureRefused(isAboutLog(error) ? "log" : "invalid", `it does not hold: ${words(error)}`);
   }
+}
+
+function timesOf({ timestamps }: SignedEntity): Date[] {
+  return timestamps.flatMap((stamp) => {
+    if (stamp.$case === "timestamp-authority") return [stamp.timestamp.signingTime];
+    // Without a promise the log has not signed the time.
+    return stamp.tlogEntry.inclusionPromise === undefined
+      ? []
+      : [new Date(Number(stamp.tlogEntry.integratedTime) * 1000)];
+  });
+}
+
+/** Fulcio, oid-info.md: 1.3.6.1.4.1.57264.1.8 is a DER string, its predecessor .1.1 was raw. */
+function signerOf(certificate: X509Certificate): Pick<Signer, "identity"> {
+  const current = certificate.extension("1.3.6.1.4.1.57264.1.8")?.valueObj.subs[0]?.value;
+  const issuer = (current ?? certificate.extension("1.3.6.1.4.1.57264.1.1")?.value)?.toString("ascii");
+  const oids = certificate.extensions.map((extension) => ({
+    oid: { id: (extension.subs[0]?.toOID() ?? "").split(".").map(Number) },
+    value: extension.subs.at(-1)?.value ?? Buffer.alloc(0),
+  }));
+  const { subjectAltName } = certificate;
+  return {
+    identity: {
+      ...(subjectAltName === undefined ? {} : { subjectAlternativeName: subjectAltName }),
+      extensions: issuer === undefined ? {} : { issuer },
+      oids,
+    },
+  };
 }
 
 function isAboutLog(error: unknown): boolean {

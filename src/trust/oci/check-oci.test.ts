@@ -178,6 +178,29 @@ describe("identities", () => {
     );
   });
 
+  test("a root that knows no certificate log asks for none, and for everything else", async () => {
+    const unlogged = { ...JSON.parse(sigstore.trustedRoot), ctlogs: [] };
+    const spec: SignerSpec = { kind: "identity", ...DEV, trustedRoot: JSON.stringify(unlogged) };
+    expect(await accepts(bundle(sigstore.bundle(DIGEST, DEV)), spec)).toBe(DEV.identity);
+    expect(await refusal(bundle(elsewhere.bundle(DIGEST, DEV)), spec)).toContain("it does not hold");
+    const foreign = { ...unlogged, certificateAuthorities: JSON.parse(elsewhere.trustedRoot).certificateAuthorities };
+    const foreignSpec: SignerSpec = { ...spec, trustedRoot: JSON.stringify(foreign) };
+    expect(await refusal(bundle(sigstore.bundle(DIGEST, DEV)), foreignSpec)).toContain("certificate chain");
+    const past = { notBefore: new Date(Date.now() - 3_000_000), notAfter: new Date(Date.now() - 2_400_000) };
+    const expired = certificateWithKey(sigstore, { ...DEV, ...past });
+    expect(await refusal(bundle(sigstore.bundle(DIGEST, DEV, { certificate: expired })), spec)).toContain(
+      "certificate chain",
+    );
+    expect(await refusal(bundle(sigstore.bundle(DIGEST, DEV, { log: false })), spec)).toContain("0");
+    expect(await refusal(bundle(sigstore.bundle(DIGEST, { ...DEV, identity: "eve@example.com" })), spec)).toContain(
+      "eve@",
+    );
+    const noLogs = { ...unlogged, tlogs: [] };
+    expect(
+      await refusal(bundle(sigstore.bundle(DIGEST, DEV)), { ...spec, trustedRoot: JSON.stringify(noLogs) }),
+    ).toContain("does not hold");
+  });
+
   for (const tamper of ["proof", "promise", "checkpoint", "body", "other-log"] as const) {
     test(`a log entry with a wrong ${tamper}`, async () => {
       expect(await refusal(bundle(sigstore.bundle(DIGEST, DEV, { tamper })))).toContain("it does not hold");

@@ -89,7 +89,8 @@ export function requireIdentity({ issuer, identity, identityRegexp }: IdentityTr
   try {
     if (identityRegexp !== undefined) new RegExp(`^(?:${identityRegexp})$`, "u");
   } catch (cause) {
-    throw new RktError("INVALID_INPUT", `${quoted(identityRegexp ?? "")} is no regular expression`, { cause });
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new RktError("INVALID_INPUT", `${quoted(identityRegexp ?? "")} is no regular expression: ${reason}`);
   }
 }
 

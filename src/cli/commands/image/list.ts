@@ -193,7 +193,9 @@ function cell(entry: Entry, field: Field, full: boolean): string {
     case "digest":
       return full ? entry.digest : entry.digest.slice(0, entry.digest.indexOf(":") + 13);
     case "signer":
-      return full ? entry.signer : entry.signer.replace(/^(openpgp:)[0-9a-f]{24}/, "$1");
+      return full
+        ? entry.signer
+        : entry.signer.replace(/^(openpgp:)[0-9a-f]{24}|^(key:[0-9a-f]{16})[0-9a-f]{48}$/, "$1$2");
   }
 }
 
