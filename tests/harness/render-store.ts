@@ -41,7 +41,7 @@ export function compileDriver(): string {
   const source = join(import.meta.dir, "render-driver.ts");
   const flags = ["--compile", "--format=esm", "--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"];
   const built = spawnSync(process.execPath, ["build", ...flags, source, "--outfile", out], { encoding: "utf8" });
-  if (built.status !== 0) throw new Error(`cannot compile the driver: ${built.stderr}`);
+  if (built.status !== 0) throw new Error(`cannot compile the driver: ${built.stderr ?? built.error}`);
   return out;
 }
 
