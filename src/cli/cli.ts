@@ -30,6 +30,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/explain.ts")).command,
   },
   {
+    name: "export",
+    summary: "Export an app from an exited pod to an ACI file",
+    load: async () => (await import("./commands/export.ts")).command,
+  },
+  {
     name: "fetch",
     summary: "Fetch image(s) and store them in the local store",
     load: async () => (await import("./commands/fetch.ts")).command,

@@ -1,10 +1,10 @@
 /** rkt enter: a command in the context of a running app. */
 
 import { RktError } from "../../core/errors.ts";
-import { quoted } from "../../core/text.ts";
 import { linux } from "../../host/mod.ts";
 import { runningPod } from "../../pod/mod.ts";
 import { callStage1 } from "../../stage0/call-stage1.ts";
+import { chosenApp } from "../chosen-app.ts";
 import type { Command, CommandInput } from "../command.ts";
 
 export const command: Command = {
@@ -32,7 +32,7 @@ async function enterCommand(input: CommandInput): Promise<number> {
   const [uuid, ...words] = args;
   if (uuid === undefined) throw new RktError("USAGE", "must provide the pod UUID");
   const pod = runningPod(engine.dataDir, linux, uuid);
-  const app = chosenApp(pod.apps, flags.string("app"), output);
+  const app = chosenApp(pod.apps, flags.string("app"), "enter", output);
   if (words.length === 0) output.error('no command specified, assuming "/bin/bash"');
   const command = words.length === 0 ? ["/bin/bash"] : words;
   const user = flags.string("user");
@@ -40,16 +40,4 @@ async function enterCommand(input: CommandInput): Promise<number> {
     ...[`--pid=${pod.pid}`, `--appname=${app}`, ...(user === "" ? [] : [`--user=${user}`])],
     ...["--", ...command],
   ]);
-}
-
-function chosenApp(apps: readonly string[], asked: string, output: CommandInput["output"]): string {
-  if (asked !== "") {
-    if (!apps.includes(asked)) throw new RktError("NOT_FOUND", `no app with name ${quoted(asked)} in the pod`);
-    return asked;
-  }
-  const [only, ...others] = apps;
-  if (only === undefined) throw new RktError("WRONG_STATE", "pod contains zero apps");
-  if (others.length === 0) return only;
-  output.error(`pod contains multiple apps:\n${apps.map((app) => `\t${app}`).join("\n")}`);
-  throw new RktError("USAGE", 'specify app using "rkt enter --app= ..."');
 }
