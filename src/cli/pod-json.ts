@@ -1,4 +1,4 @@
-/** A pod as JSON, in rkt 1.30's shape: pod times in seconds, app times in nanoseconds, absent where there is nothing to say. `signal`, `oom` and `supervisor_lost` are additions. */
+/** A pod as JSON, in rkt 1.30's shape: pod times in seconds, app times in nanoseconds, absent where there is nothing to say. `signal`, `oom`, `signer` and `supervisor_lost` are additions. */
 
 import type { Host } from "../host/host.ts";
 import { appStatus, createdAt, manifestExpected, type Pod, podManifest, podNetworks, startedAt } from "../pod/mod.ts";
@@ -7,8 +7,16 @@ import { ordered, type Writable } from "../spec/json-text.ts";
 
 const SECOND = 1_000_000_000n;
 
+/** Who signed the image with this id, in words; undefined when nobody here knows. */
+export type SignerOf = (imageId: string) => string | undefined;
+
 /** `onProblem` hears of what could not be read; the rest of the pod is still given. */
-export function podJson(host: Host, pod: Pod, onProblem: (error: unknown) => void): Writable {
+export function podJson(
+  host: Host,
+  pod: Pod,
+  onProblem: (error: unknown) => void,
+  signerOf: SignerOf = () => undefined,
+): Writable {
   const manifest = attempt(() => (manifestExpected(pod) ? podManifest(host, pod) : undefined), onProblem);
   const networks = attempt(() => podNetworks(host, pod), onProblem) ?? [];
   const seconds = (time: bigint | undefined) => (time === undefined ? undefined : time / SECOND);
@@ -17,7 +25,7 @@ export function podJson(host: Host, pod: Pod, onProblem: (error: unknown) => voi
     ["state", pod.state],
     ["networks", listOrNothing(networks.map(({ fields }) => fields as Writable))],
     ["app_names", listOrNothing((manifest?.apps ?? []).map((app) => app.name))],
-    ["apps", manifest && listOrNothing(manifest.apps.map((app) => appJson(host, pod, manifest, app)))],
+    ["apps", manifest && listOrNothing(manifest.apps.map((app) => appJson(host, pod, manifest, app, signerOf)))],
     ["created_at", seconds(createdAt(host, pod))],
     ["started_at", seconds(startedAt(host, pod))],
     ["user_annotations", userMap(manifest?.userAnnotations)],
@@ -26,7 +34,7 @@ export function podJson(host: Host, pod: Pod, onProblem: (error: unknown) => voi
   );
 }
 
-function appJson(host: Host, pod: Pod, manifest: PodManifest, app: RuntimeApp): Writable {
+function appJson(host: Host, pod: Pod, manifest: PodManifest, app: RuntimeApp, signerOf: SignerOf): Writable {
   const status = appStatus(host, pod, app.name);
   return ordered(
     ["name", app.name],
@@ -38,6 +46,7 @@ function appJson(host: Host, pod: Pod, manifest: PodManifest, app: RuntimeApp): 
     ["signal", status.signal],
     ["oom", status.oom ? true : undefined],
     ["image_id", app.image.id],
+    ["signer", signerOf(app.image.id)],
     ["mounts", listOrNothing(app.mounts.map((mount) => mountJson(manifest, app, mount)))],
     ["user_annotations", userMap(app.app?.userAnnotations)],
     ["user_labels", userMap(app.app?.userLabels)],

@@ -569,6 +569,32 @@ describe("the store", () => {
   }
 });
 
+describe("who signed", () => {
+  test("is shown by image list and status, and checked again by image verify", async () => {
+    using rkt = testRkt();
+    const layout = join(dir.path, "running");
+    const { manifestDigest: digest } = buildBusyboxOci(layout, { cmd: ["/bin/true"] });
+    registry.push(layout, "latest", "team/running:1.0");
+    const name = `${registry.host}/team/running`;
+    const store = repository(`${registry.url}/v2/team/running`);
+    await tagCosign(store, digest, [sigstore.cosignLayer(digest, name, DEV)]);
+    trustIdentity(rkt, `--prefix=${registry.host}`);
+    const reference = `docker://${name}:1.0`;
+    const id = accepted(rkt, reference);
+    const signer = `${DEV.identity} (${DEV.issuer})`;
+    expect(rkt.ok(["image", "list", "--no-legend", "--fields=signer"])).toBe(`${signer}\n`);
+    expect(rkt.run(["run", "--stage1-name=coreos.com/rkt/stage1-fly", reference]).status).toBe(0);
+    const [uuid = ""] = rkt.pods();
+    expect(rkt.ok(["status", uuid])).toContain(`\nsigner-running=${signer}\n`);
+    expect(JSON.parse(rkt.ok(["status", "--format=json", uuid])).apps[0].signer).toBe(signer);
+    expect(rkt.run(["image", "verify", id]).status).toBe(0);
+    rkt.ok(["trust", "--remove", `--prefix=${registry.host}`, `--identity=${DEV.identity}`, `--issuer=${DEV.issuer}`]);
+    const { status, stderr } = rkt.run(["image", "verify", id]);
+    expect(stderr).toContain("no key or identity is trusted for it");
+    expect(status).toBe(254);
+  });
+});
+
 describe("rkt trust", () => {
   test("lists what counts, and takes it back", () => {
     using rkt = testRkt();

@@ -1,7 +1,7 @@
 /** rkt status: one pod's state, and waiting for it to change. */
 
 import { ExitStatus, RktError } from "../../core/errors.ts";
-import { quoted } from "../../core/text.ts";
+import { printable, quoted } from "../../core/text.ts";
 import { linux } from "../../host/mod.ts";
 import {
   closePod,
@@ -20,13 +20,15 @@ import {
   recordedPid,
   startedAt,
 } from "../../pod/mod.ts";
+import type { RuntimeApp } from "../../spec/appc/mod.ts";
 import type { Command, CommandInput, Output } from "../command.ts";
 import { parseDuration } from "../duration.ts";
 import { goTime } from "../human.ts";
 import { FORMAT_FLAG, formatted, type JsonFormat, jsonFormat } from "../output-format.ts";
-import { podJson } from "../pod-json.ts";
+import { podJson, type SignerOf } from "../pod-json.ts";
 import { lostSupervisorNote, networksText } from "../pod-text.ts";
 import { podWord, UUID_FILE_FLAG } from "../pod-words.ts";
+import { imageSigners } from "../signer.ts";
 
 export const command: Command = {
   name: "status",
@@ -67,7 +69,7 @@ async function statusCommand(input: CommandInput): Promise<void> {
   if (finish !== 0)
     pod = await waitFor(reader, pod, finish, "error waiting for pod to finish", ({ state }) => isFinished(state));
   try {
-    await tellStatus(pod, format, output);
+    await tellStatus(pod, format, await imageSigners(engine), output);
     if (pod.supervisorLost) output.error(lostSupervisorNote(pod));
   } finally {
     closePod(linux, pod);
@@ -126,10 +128,10 @@ function readiness(pod: Pod): boolean {
   return isReady(linux, pod);
 }
 
-async function tellStatus(pod: Pod, format: JsonFormat | undefined, output: Output): Promise<void> {
+async function tellStatus(pod: Pod, format: JsonFormat | undefined, signerOf: SignerOf, output: Output): Promise<void> {
   if (format !== undefined) {
     const problems: unknown[] = [];
-    const value = podJson(linux, pod, (error) => problems.push(error));
+    const value = podJson(linux, pod, (error) => problems.push(error), signerOf);
     if (problems.length > 0) throw new RktError("INVALID_INPUT", "unable to print status", { cause: problems[0] });
     output.stdout(formatted(value, format));
     return;
@@ -144,8 +146,17 @@ async function tellStatus(pod: Pod, format: JsonFormat | undefined, output: Outp
   const pid = await pidOf(pod);
   if (pid !== undefined) say(`pid=${pid}`);
   say(`exited=${pod.state === "exited" || pod.state === "exited garbage"}`);
+  for (const { name, image } of appsOf(pod)) {
+    const signer = signerOf(image.id);
+    if (signer !== undefined) say(`signer-${name}=${printable(signer)}`);
+  }
   if (pod.state === "running") return;
-  for (const [app, status] of exitStatuses(linux, pod, appNames(pod))) say(`app-${app}=${status}`);
+  for (const [app, status] of exitStatuses(
+    linux,
+    pod,
+    appsOf(pod).map(({ name }) => name),
+  ))
+    say(`app-${app}=${status}`);
 }
 
 const HAS_RUN: readonly PodState[] = ["running", "deleting", "exited deleting", "exited", "exited garbage"];
@@ -162,9 +173,9 @@ async function pidOf(pod: Pod): Promise<number | undefined> {
 }
 
 /** Of a pod that is being deleted the manifest may be gone already. */
-function appNames(pod: Pod): readonly string[] {
+function appsOf(pod: Pod): readonly RuntimeApp[] {
   try {
-    return podManifest(linux, pod).apps.map((app) => app.name);
+    return podManifest(linux, pod).apps;
   } catch (error) {
     if (pod.state === "deleting" || pod.state === "exited deleting") return [];
     throw error;

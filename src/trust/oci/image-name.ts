@@ -14,7 +14,7 @@ const HUB: readonly string[] = ["docker.io", "index.docker.io", "registry-1.dock
 /** Parses "host:5000/team/app:1.0", "busybox", "app@sha256:…". Undefined when it is none. */
 export function parseImageName(text: string): ImageName | undefined {
   const match =
-    /^([A-Za-z0-9][A-Za-z0-9._:/-]*?)(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?$/.exec(
+    /^((?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{1,5})?\/)?[A-Za-z0-9][A-Za-z0-9._/-]*)(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?$/.exec(
       text,
     );
   const [, path = "", tag, digest] = match ?? [];
