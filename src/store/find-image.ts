@@ -5,9 +5,10 @@ import { formatDigest, isImageId } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import type { ImageReference, Labels, StoredImage } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
+import { shortAppString } from "../spec/appc/app-string.ts";
 import { imageIds, modifiedAt, openStore, readRecord, type Store, type StoreOptions } from "./files.ts";
 import { type LoadedImage, loadAll, loadImage } from "./load.ts";
-import { decodeRef, nameKey } from "./record.ts";
+import { decodeRef, nameKey, tagKey } from "./record.ts";
 
 export interface FindOptions extends StoreOptions {
   /**
@@ -104,7 +105,7 @@ function only<T>(found: readonly T[], prefix: string): T | undefined {
 }
 
 /**
- * By text: the image last fetched as that reference. By name and labels: the image that has them all; without a "version" label those fetched as latest come first;
+ * By text: the image last fetched as that reference, or given it as a name. By name and labels: the image that was given that name; else the one that has them all; without a "version" label those fetched as latest come first;
  * then the one imported last (rkt 1.x, §GetACI). For a caller with verified records these count first, and then only what can be verified: signed ACIs.
  */
 export function findImageByName(
@@ -113,24 +114,33 @@ export function findImageByName(
   options: FindOptions = {},
 ): StoredImage | undefined {
   const store = openStore(dataDir, options);
-  if (typeof query === "string") return byReference(store, query);
+  if (typeof query === "string") return byReference(store, nameKey(query));
+  const tagged = byTag(store, query);
+  if (tagged !== undefined) return tagged;
   const matches = loadAll(store).filter((image) => answersTo(image, query.name, query.labels));
   if (!store.believes || options.claimedNames === true) return preferred(matches, query.labels);
   const believed = matches.filter((image) => isNameBelieved(image, query.name));
   return preferred(believed, query.labels) ?? preferred(matches.filter(canBeVerified(store)), query.labels);
 }
 
-function byReference(store: Store, name: string): LoadedImage | undefined {
-  const key = nameKey(name);
+/** An image that was given this name (see tag-image.ts), and has the other labels. */
+function byTag(store: Store, query: { readonly name: string; readonly labels: Labels }): LoadedImage | undefined {
+  const image = byReference(store, tagKey(shortAppString(query)));
+  const others = query.labels.filter(({ name }) => name !== "version");
+  return image !== undefined && hasLabels(image, others) ? image : undefined;
+}
+
+function byReference(store: Store, key: string): LoadedImage | undefined {
   const id = readRecord(store, store.believes ? store.dataDir.verifiedRef(key) : store.dataDir.ref(key), decodeRef);
   return id === undefined ? undefined : loadImage(store, id);
 }
 
 function answersTo(image: LoadedImage, name: string, labels: Labels): boolean {
-  return (
-    image.name === name &&
-    labels.every((wanted) => image.labels.some((has) => has.name === wanted.name && has.value === wanted.value))
-  );
+  return image.name === name && hasLabels(image, labels);
+}
+
+function hasLabels(image: LoadedImage, labels: Labels): boolean {
+  return labels.every((wanted) => image.labels.some((has) => has.name === wanted.name && has.value === wanted.value));
 }
 
 function preferred(images: readonly LoadedImage[], labels: Labels): LoadedImage | undefined {

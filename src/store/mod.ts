@@ -24,3 +24,4 @@ export { listImages, touchImage } from "./list-images.ts";
 export { type PutOptions, putImage } from "./put-image.ts";
 export { type Removal, removeImage } from "./remove-image.ts";
 export { storedDownload } from "./stored-download.ts";
+export { listTags, type Tag, tagImage, tagName, untagImage } from "./tag-image.ts";

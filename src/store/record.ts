@@ -136,14 +136,29 @@ export function nameKey(name: string): string {
   return new Bun.CryptoHasher("sha256").update(name).digest("hex");
 }
 
-/** The record of a name: the image that it stands for. */
-export function encodeRef(id: ImageId): string {
-  return `${jsonText(ordered(["id", id]))}\n`;
+/** The key of an App Container name ("example.com/app:v1") that somebody gave an image: no fetched name or URL has the same. */
+export function tagKey(name: string): string {
+  return nameKey(`tag:${name}`);
+}
+
+/** The record of a name: the image that it stands for, and the name itself where somebody gave it. */
+export function encodeRef(id: ImageId, tag?: string): string {
+  return `${jsonText(ordered(["id", id], ["tag", tag]))}\n`;
 }
 
 /** Throws INVALID_INPUT. */
 export function decodeRef(json: string, document: string): ImageId {
   return parseImageId(text(field(readDocument(json, document), "id")));
+}
+
+/** `name` is undefined for a name that came with a fetch. Throws INVALID_INPUT, also when the name is not that of the file `document`. */
+export function decodeTag(json: string, document: string): { id: ImageId; name: string | undefined } {
+  const name = optionalText(field(readDocument(json, document), "tag"));
+  const keys = name === undefined ? [] : [nameKey(name), tagKey(name)];
+  // Whoever may write the file must not make a list say another name than the one that leads to the image.
+  if (name !== undefined && !keys.some((key) => document.includes(key)))
+    throw complaint(field(readDocument(json, document), "tag"), "is not the name of this record");
+  return { id: decodeRef(json, document), name };
 }
 
 function encodeBlob(blob: BlobRef, diffId: Digest | undefined): Writable {

@@ -56,6 +56,11 @@ export const command: Command = {
       load: async () => (await import("./rm.ts")).command,
     },
     {
+      name: "tag",
+      summary: "Give a stored image another name",
+      load: async () => (await import("./tag.ts")).command,
+    },
+    {
       name: "verify",
       summary: "Verify one or more stored images",
       load: async () => (await import("./verify.ts")).command,
