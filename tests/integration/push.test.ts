@@ -160,6 +160,28 @@ describe("rkt image push", () => {
   });
 });
 
+test("rkt image tag: a name to run, push and list by, until it is taken away", async () => {
+  using rkt = prepared();
+  const name = `docker://${registry.host}/tagged/app:v7`;
+  rkt.ok(["image", "tag", image.manifestDigest, name]);
+  rkt.ok(["image", "tag", name, "my.org/app:v7"]);
+  const id = rkt.ok(["fetch", "--full", "--pull-policy=never", name]).trim();
+  expect(rkt.ok(["fetch", "--full", "--pull-policy=never", "my.org/app:v7"]).trim()).toBe(id);
+  expect(rkt.ok(["image", "tag", "--list", "--no-legend", "--full"]).split(/\s+/).slice(0, 4)).toEqual([
+    name,
+    id,
+    "my.org/app:v7",
+    id,
+  ]);
+  expect((await push(rkt, "my.org/app:v7", `${registry.host}/tagged/app:v7`)).status).toBe(0);
+  rkt.ok(["image", "tag", "--remove", name, "my.org/app:v7"]);
+  expect(rkt.run(["fetch", "--pull-policy=never", "my.org/app:v7"]).status).toBe(254);
+  expect(rkt.run(["image", "tag", "--remove", name]).stderr).toContain("no image was given it");
+  expect(rkt.run(["image", "tag", id, `${name}@${image.manifestDigest}`]).stderr).toContain(
+    "Cannot give an image the name",
+  );
+});
+
 /** As much of a registry as a push needs, keeping what arrived of a broken upload, as distribution-spec describes it ("Pushing a blob in chunks"). */
 function continuingRegistry() {
   const uploads = new Map<string, Uint8Array[]>();

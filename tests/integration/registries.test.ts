@@ -4,14 +4,14 @@
  */
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { findAccount } from "../../src/host/accounts.ts";
 import { connectProxy } from "../harness/connect-proxy.ts";
 import { buildAci, buildBusyboxOci } from "../harness/images.ts";
 import { rawServer } from "../harness/raw-server.ts";
 import { freePort, makeCertificate, startRegistry, type TestRegistry } from "../harness/registry.ts";
-import { type Result, type TestRkt, testRkt } from "../harness/rkt.ts";
+import { type Result, RKT, type TestRkt, testRkt } from "../harness/rkt.ts";
 import { type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
 import { startTokenServer } from "../harness/token-server.ts";
 
@@ -498,6 +498,21 @@ test("rkt config shows every kind, and secrets only when asked", async () => {
     ],
   });
   expect(rkt.ok(["config", "--show-secrets"]).split(PASSWORD).length).toBe(4);
+});
+
+test("who may not read auth.d goes without, and is told", () => {
+  using rkt = testRkt();
+  dockerAuth(rkt, "u", PASSWORD, "quay.io");
+  chmodSync(rkt.dir, 0o755);
+  chmodSync(join(rkt.configDir, "auth.d"), 0o700);
+  const copy = join(dir.path, "rkt");
+  copyFileSync(RKT, copy);
+  const config = ["config", `--local-config=${rkt.configDir}`, "--system-config=/nonexistent", `--dir=${rkt.dataDir}`];
+  const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", copy, ...config];
+  const { exitCode, stdout, stderr } = Bun.spawnSync(asNobody, { env: { PATH: process.env.PATH ?? "" }, cwd: "/" });
+  expect(stderr.toString()).toContain(`passed over "${join(rkt.configDir, "auth.d")}": permission denied`);
+  expect(exitCode).toBe(0);
+  expect(stdout.toString()).not.toContain("quay.io");
 });
 
 test("no process of a fetch has a secret among its words or its environment", async () => {
