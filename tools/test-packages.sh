@@ -36,3 +36,4 @@ fetch base base-files base-passwd dash coreutils libc-bin netbase util-linux
 fetch nginx nginx
 fetch redis redis-server
 fetch python python3
+fetch postgres postgresql

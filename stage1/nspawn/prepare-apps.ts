@@ -1,10 +1,11 @@
 /** What is resolved for each app before the pod's systemd starts it: who it is, where its program lies, its directories and volumes. */
 
+import { readFileSync } from "node:fs";
 import type { PodFiles } from "../../src/core/data-dir.ts";
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
 import { type Host, isDirectory, isErrno, O } from "../../src/host/mod.ts";
-import type { PodManifest, RuntimeApp, Volume } from "../../src/spec/appc/mod.ts";
+import { type App, apparmorProfile, type PodManifest, type RuntimeApp, type Volume } from "../../src/spec/appc/mod.ts";
 import { appEnvironment, DEFAULT_PATH } from "../common/app-environment.ts";
 import { findProgram } from "../common/find-binary.ts";
 import { resolveIdentity } from "../common/identity.ts";
@@ -58,6 +59,7 @@ function prepareApp(
       `image ${quoted(runtimeApp.image.name ?? "")} has an empty "exec" (try --exec=BINARY)`,
     );
   }
+  requireAppArmor(name, app);
   const { mounts, unfilled } = appMounts(manifest, runtimeApp, true);
   const root = openRoot(host, files.appRootfs(name));
   try {
@@ -97,6 +99,24 @@ function prepareApp(
   } finally {
     host.close(root);
   }
+}
+
+/** A profile that is not enforced is none: better no app than one that seems to be confined. */
+function requireAppArmor(name: string, app: App): void {
+  const profile = apparmorProfile(app.isolators);
+  if (profile === undefined) return;
+  let enabled = "N";
+  try {
+    enabled = readFileSync("/sys/module/apparmor/parameters/enabled", "utf8").trim();
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+  if (enabled === "Y") return;
+  throw new RktError(
+    "UNSUPPORTED",
+    `Cannot confine app ${quoted(name)} with AppArmor profile ${quoted(profile)}: this host's kernel has no AppArmor, or it is switched off`,
+    { hint: 'enable it ("apparmor=1 security=apparmor" on the kernel\'s command line), or leave the profile out' },
+  );
 }
 
 /** Programs that list mounts read it (rkt 1.x, prepare-app). */

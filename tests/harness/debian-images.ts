@@ -19,16 +19,16 @@ import {
 import { dirname, join, resolve } from "node:path";
 import { runProgram } from "./temporary.ts";
 
-export type DebianImage = "nginx" | "redis" | "python";
+export type DebianImage = "nginx" | "redis" | "python" | "postgres";
 
 /** The tag of every layout made here. */
 export const DEBIAN_TAG = "latest";
 
 const CACHE = resolve("build/.cache");
 
-/** Dependencies of packages' installation, which does not happen here. */
+/** Dependencies of packages' installation, which does not happen here; and PostgreSQL's compiler, which it loads only when told to. */
 const FOR_MAINTAINER_SCRIPTS =
-  /^(adduser|debconf|init-system-helpers|libfile-find-rule-perl|libperl|libtext-glob-perl|perl|usrmerge)/;
+  /^(adduser|debconf|init-system-helpers|libfile-find-rule-perl|libperl|libtext-glob-perl|perl|usrmerge|postgresql-common|ssl-cert)|^lib(llvm|z3)/;
 
 interface Recipe {
   /** Arguments of `umoci config`. */
@@ -125,6 +125,31 @@ const RECIPES: Record<DebianImage, Recipe> = {
     links: {},
     accounts: [{ name: "web", id: 1500, home: "/srv/app" }],
     directories: { "srv/app": 1500 },
+  },
+  // As docker.io/library/postgres: makes its database at the first start, as a user of its own.
+  postgres: {
+    config: [
+      ...["--config.entrypoint=docker-entrypoint.sh", "--config.cmd=postgres", "--config.user=postgres"],
+      ...["--config.env=PGDATA=/var/lib/postgresql/data", "--config.volume=/var/lib/postgresql/data"],
+      "--config.exposedports=5432/tcp",
+    ],
+    files: {
+      "usr/local/bin/docker-entrypoint.sh": [
+        "#!/bin/sh",
+        "set -e",
+        "PATH=$(echo /usr/lib/postgresql/*/bin):$PATH",
+        'if [ "$1" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then',
+        "  initdb --auth=trust --locale=C.UTF-8 --username=postgres --no-sync > /dev/null",
+        '  echo "host all all all trust" >> "$PGDATA/pg_hba.conf"',
+        "fi",
+        'if [ "$1" = postgres ]; then set -- "$@" -c "listen_addresses=*" -c unix_socket_directories=/tmp -c jit=off; fi',
+        'exec "$@"',
+        "",
+      ].join("\n"),
+    },
+    links: {},
+    accounts: [{ name: "postgres", id: 998, home: "/var/lib/postgresql" }],
+    directories: { "var/lib/postgresql": 998, "var/lib/postgresql/data": 998 },
   },
 };
 
