@@ -17,10 +17,11 @@ describe("rights of an app in an nspawn pod", () => {
   const lines = (text: string) => text.split(/\r?\n/).filter((line) => line !== "");
   /** The host's own Perl, on a volume: a program that makes any system call by its number, and prints 0 or the error's. */
   const CALLS = ["--volume=usr,kind=host,source=/usr,readOnly=true", "--mount=volume=usr,target=/usr"];
-  /** A text is copied: Perl passes the address of what it is given, and constants cannot be written to. */
+  /** At most one text. It is a variable: Perl passes the address of what it is given, and refuses that of a constant. */
   const call = (number: number, ...words: (string | number)[]) => {
-    const given = words.map((word) => (typeof word === "number" ? word : `join(q(), q(${word}))`));
-    return `perl -e 'my $r = syscall(${[number, ...given].join(", ")}); exit 0 if $r == 0 && ${number} == ${NUMBER.clone}; print $r < 0 ? 0 + $! : 0, "\\n"'`;
+    const text = words.find((word) => typeof word === "string");
+    const given = words.map((word) => (typeof word === "string" ? "$s" : word));
+    return `perl -e 'my $s = q(${text ?? ""}); my $r = syscall(${[number, ...given].join(", ")}); exit 0 if $r == 0 && ${number} == ${NUMBER.clone}; print $r < 0 ? 0 + $! : 0, "\\n"'`;
   };
   const NUMBER =
     process.arch === "arm64"
