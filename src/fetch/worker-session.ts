@@ -7,6 +7,7 @@ import type { Emit } from "../core/events.ts";
 import type { Download } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import { rktGroup, workerAccount } from "../host/accounts.ts";
+import type { Confinement } from "../host/confine-words.ts";
 import { isErrno, O } from "../host/mod.ts";
 import { startWorker } from "../host/worker.ts";
 import type { ImageEndpoint } from "../spec/appc/discovery.ts";
@@ -62,6 +63,15 @@ function holdsSecrets({ request }: WorkerRequest): boolean {
   return [...headers, credentials].some((values) => Object.keys(values).length > 0);
 }
 
+/** Two directories of the store to write to, and the network. Sizes and times that no image of today comes near. */
+const CONFINEMENT: Confinement = {
+  writable: 2,
+  temporary: false,
+  network: "connect",
+  fileSize: 2 ** 40,
+  time: 24 * 60 * 60,
+};
+
 /** The first request goes with the start. */
 function startSession(descriptors: readonly number[], first: WorkerRequest, emit: Emit) {
   const root = process.geteuid?.() === 0;
@@ -72,6 +82,7 @@ function startSession(descriptors: readonly number[], first: WorkerRequest, emit
     groups: root && group !== undefined ? [group] : [],
     descriptors,
     request: first,
+    confinement: CONFINEMENT,
   });
   const messages = worker.messages();
   let sent: WorkerRequest | undefined = first;

@@ -4,6 +4,8 @@ import { internalError, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import type { Download, OciDownload } from "../core/spine.ts";
 import { redactUrl } from "../core/text.ts";
+import { limitMemory } from "../host/confine-worker.ts";
+import { linux } from "../host/mod.ts";
 import { answer, answerEvent, answerFailure, requests } from "../host/worker-side.ts";
 import { fetchAciFile } from "./aci-archive.ts";
 import type { Cas } from "./cas.ts";
@@ -29,8 +31,12 @@ import {
 import { httpSettings } from "./network.ts";
 import { registrySource } from "./registry-source.ts";
 
+/** Several streams with their buffers take a tenth. */
+const MOST_MEMORY = 2 * 1024 * 1024 * 1024;
+
 /** Serves the requests on stdin one after the other, answers on stdout, and ends the process when stdin ends. */
 export async function runFetchWorker(): Promise<void> {
+  limitMemory(linux, MOST_MEMORY);
   // Group members share the store's files.
   process.umask(0o007);
   const cas = { blobs: `/proc/self/fd/${FD.blobs}`, downloads: `/proc/self/fd/${FD.downloads}` };

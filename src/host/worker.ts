@@ -12,6 +12,7 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
 import type { Account } from "./accounts.ts";
+import { type Confinement, confineWords } from "./confine-words.ts";
 
 export type WorkerName = "fetch" | "push" | "verify" | "unpack" | "credentials";
 
@@ -24,6 +25,8 @@ export interface WorkerOptions {
   /** Descriptors that become 3, 4, … in the worker. */
   descriptors: readonly number[];
   request: unknown;
+  /** What it is confined to beyond its user's rights (confine-worker.ts): it starts twice then. */
+  confinement?: Confinement;
   /** Words that stand before the executable instead of setpriv's: a worker that confines itself in steps (the unpacker). `account` and `groups` are unused then. */
   launcher?: readonly string[];
   /** Variables besides PATH and LANG (proxies, for instance). */
@@ -52,7 +55,9 @@ export function startWorker(options: WorkerOptions): Worker {
   const executable = openSync("/proc/self/exe", "r");
   const executableNumber = 3 + options.descriptors.length;
   const [program = "setpriv", ...words] = options.launcher ?? ["setpriv", ...confinement(options)];
-  const child = spawn(program, [...words, `/proc/self/fd/${executableNumber}`, "worker", options.worker], {
+  const confined =
+    options.confinement === undefined ? [] : confineWords(options.descriptors.length, options.confinement);
+  const child = spawn(program, [...words, `/proc/self/fd/${executableNumber}`, "worker", options.worker, ...confined], {
     cwd: "/",
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8", ...options.env },
     stdio: ["pipe", "pipe", "pipe", ...options.descriptors, executable],

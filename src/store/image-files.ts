@@ -14,6 +14,7 @@ export function filesOfImage(dataDir: DataDir, id: ImageId, options: StoreOption
     dataDir.imageRecord(id),
     dataDir.imageManifest(id),
     dataDir.imageSignature(id),
+    dataDir.imageSignatures(id),
     dataDir.verifiedRecord(id),
     ...image.refs.flatMap((key) => [dataDir.ref(key), dataDir.verifiedRef(key)]),
     ...blobsOf(image).map(({ digest }) => dataDir.blob(digest)),

@@ -78,7 +78,10 @@ function* orphanFiles(store: Store, grace: number): Generator<Leftover> {
   const { dataDir } = store;
   const there: ReadonlySet<string> = new Set(imageIds(store));
   const isOrphan: [directory: string, test: (path: string, name: string) => boolean][] = [
-    [dataDir.imageRecords, (_, name) => /\.(manifest|asc)$/.test(name) && !there.has(name.replace(/\.[a-z]+$/, ""))],
+    [
+      dataDir.imageRecords,
+      (_, name) => /\.(manifest|asc|signatures)$/.test(name) && !there.has(name.replace(/\.[a-z]+$/, "")),
+    ],
     [dataDir.refs, (path) => isDangling(store, path, there)],
   ];
   if (store.believes) {

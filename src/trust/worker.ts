@@ -4,6 +4,8 @@
  */
 
 import { internalError } from "../core/errors.ts";
+import { limitMemory } from "../host/confine-worker.ts";
+import { linux } from "../host/mod.ts";
 import { answer, answerFailure, requests } from "../host/worker-side.ts";
 import { checkSignature } from "./check-signature.ts";
 import { downloadSmall } from "./download-small.ts";
@@ -11,9 +13,11 @@ import type { DownloadAnswer, VerifyAnswer, WorkerRequest } from "./messages.ts"
 import type { InspectAnswer, VerifyOciAnswer } from "./oci/verify-messages.ts";
 
 const ARCHIVE = 3;
+const MOST_MEMORY = 1024 * 1024 * 1024;
 
 /** Answers one request on stdin with one message on stdout; ends. */
 export async function runVerifyWorker(): Promise<void> {
+  limitMemory(linux, MOST_MEMORY);
   try {
     for await (const request of requests()) {
       answer(await carryOut(request as WorkerRequest));
