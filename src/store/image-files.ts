@@ -6,7 +6,7 @@ import { openStore, type StoreOptions } from "./files.ts";
 import { loadImage } from "./load.ts";
 import { blobsOf } from "./record.ts";
 
-/** Paths of the image's blobs (which it may share with others), records, names, manifest and signature; some may not exist. None for an image that is not there. */
+/** Paths of the image's blobs (which it may share with others), records, names, manifest and signatures; some may not exist. None for an image that is not there. */
 export function filesOfImage(dataDir: DataDir, id: ImageId, options: StoreOptions = {}): string[] {
   const image = loadImage(openStore(dataDir, options), id);
   if (image === undefined) return [];

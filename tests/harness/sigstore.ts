@@ -4,7 +4,10 @@
  */
 
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { bits, boolean, context, type Der, integer, octets, oid, sequence, set, time, tlv, utf8 } from "./der.ts";
+import { runProgram } from "./temporary.ts";
 
 export interface Identity {
   /** An e-mail address, or the URL of a workflow. */
@@ -25,6 +28,8 @@ export interface CertificateOptions extends Identity {
 
 export interface LogOptions {
   readonly time?: Date;
+  /** 2: as Rekor 2 gives entries: with a proof and a checkpoint, and no word about the time. Default: 1. */
+  readonly generation?: 1 | 2;
   /** Changes what is written into the entry after it was signed. */
   readonly tamper?: "proof" | "promise" | "checkpoint" | "body" | "other-log";
 }
@@ -37,6 +42,8 @@ export interface BundleOptions extends LogOptions {
   readonly payloadType?: string;
   /** False: no log entry, and so no time. */
   readonly log?: boolean;
+  /** Another proof of the time: an answer of a timestamp authority (RFC 3161) over the signature. */
+  readonly timestamp?: TestTimestamps;
 }
 
 export interface CosignLayer {
@@ -61,6 +68,61 @@ export interface TestSigstore {
 const SECONDS = 1000;
 const ECDSA_SHA256 = sequence(oid("1.2.840.10045.4.3.2"));
 export const CODE_SIGNING = "1.3.6.1.5.5.7.3.3";
+
+/** A timestamp authority: openssl's. */
+export interface TestTimestamps {
+  /** Its entry in a trusted root. */
+  readonly authority: object;
+  /** The answer for `data`, DER. */
+  stamp(data: Uint8Array): Buffer;
+}
+
+/** Its files lie in `dir`. */
+export function makeTimestamps(dir: string): TestTimestamps {
+  const root = authority("test timestamps", undefined);
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const from = new Date(Date.now() - 3600 * SECONDS);
+  const until = new Date(Date.now() + 3600 * SECONDS);
+  const extensions = [
+    extension("2.5.29.15", tlv(0x03, Buffer.from([7, 0x80])), true),
+    extension("2.5.29.37", sequence(oid("1.3.6.1.5.5.7.3.8")), true),
+    extension("2.5.29.35", sequence(tlv(0x80, root.keyId))),
+  ];
+  const tbs = certificateBody(root.name, nameOf("test timestamp signer"), spki(publicKey), from, until, extensions);
+  const leaf = signedBy(tbs, root.key);
+  const file = (name: string, content: string) => {
+    writeFileSync(join(dir, name), content);
+    return join(dir, name);
+  };
+  const config = [
+    ...["[tsa]", `serial=${file("tsa.serial", "01")}`, `signer_cert=${file("tsa.pem", pem(leaf, "CERTIFICATE"))}`],
+    `signer_key=${file("tsa.key", privateKey.export({ type: "pkcs8", format: "pem" }).toString())}`,
+    ...[
+      "default_policy=1.2.3.4",
+      "signer_digest=sha256",
+      "digests=sha256",
+      "ess_cert_id_alg=sha256",
+      "accuracy=secs:1",
+    ],
+  ];
+  const configFile = file("tsa.conf", `${config.join("\n")}\n`);
+  return {
+    authority: {
+      subject: { organization: "test", commonName: "test" },
+      uri: "https://tsa.test",
+      certChain: { certificates: [leaf, root.der].map((der) => ({ rawBytes: der.toString("base64") })) },
+      validFor: { start: from.toISOString() },
+    },
+    stamp(data) {
+      const [content, query, reply] = ["data", "query", "reply"].map((name) => join(dir, `tsa.${name}`));
+      writeFileSync(content ?? "", data);
+      runProgram(["openssl", "ts", "-query", "-data", content ?? "", "-sha256", "-out", query ?? ""]);
+      const answer = ["-config", configFile, "-section", "tsa", "-queryfile", query ?? "", "-out", reply ?? ""];
+      runProgram(["openssl", "ts", "-reply", ...answer]);
+      return readFileSync(reply ?? "");
+    },
+  };
+}
 
 export function makeSigstore(): TestSigstore {
   const root = authority("test root", undefined);
@@ -98,11 +160,22 @@ export function makeSigstore(): TestSigstore {
       const payloadType = options.payloadType ?? "application/vnd.in-toto+json";
       const head = `DSSEv1 ${payloadType.length} ${payloadType} ${payload.length} `;
       const signature = rawSign(Buffer.concat([Buffer.from(head), payload]), key);
-      const entry = () =>
-        logEntry(log, dsseBody(payload, signature, certificate ?? publicPem(key)), { kind: "dsse", ...options });
+      const body =
+        options.generation === 2
+          ? dsseBody2(payload, signature, certificate ?? Buffer.alloc(0))
+          : dsseBody(payload, signature, certificate ?? publicPem(key));
+      const entry = () => logEntry(log, body, { kind: "dsse", ...options });
       return {
         mediaType: "application/vnd.dev.sigstore.bundle.v0.3+json",
-        verificationMaterial: { ...material, tlogEntries: options.log === false ? [] : [entry()] },
+        verificationMaterial: {
+          ...material,
+          tlogEntries: options.log === false ? [] : [entry()],
+          ...(options.timestamp && {
+            timestampVerificationData: {
+              rfc3161Timestamps: [{ signedTimestamp: options.timestamp.stamp(signature).toString("base64") }],
+            },
+          }),
+        },
         dsseEnvelope: {
           payload: payload.toString("base64"),
           payloadType,
@@ -122,7 +195,7 @@ export function makeSigstore(): TestSigstore {
         const body = hashedRekordBody(payload, signature, certificate ?? publicPem(key));
         const entry = logEntry(log, body, { kind: "hashedrekord", ...options });
         annotations["dev.sigstore.cosign/bundle"] = JSON.stringify({
-          SignedEntryTimestamp: entry.inclusionPromise.signedEntryTimestamp,
+          SignedEntryTimestamp: entry.inclusionPromise?.signedEntryTimestamp,
           Payload: {
             body: entry.canonicalizedBody,
             integratedTime: Number(entry.integratedTime),
@@ -357,6 +430,17 @@ function dsseBody(payload: Buffer, signature: Buffer, verifier: Der | string): o
   };
 }
 
+/** rekor-tiles, api/proto/rekor/v2/dsse.proto. */
+function dsseBody2(payload: Buffer, signature: Buffer, certificate: Der): object {
+  const verifier = {
+    x509Certificate: { rawBytes: certificate.toString("base64") },
+    keyDetails: "PKIX_ECDSA_P256_SHA_256",
+  };
+  const payloadHash = { algorithm: "SHA2_256", digest: createHash("sha256").update(payload).digest("base64") };
+  const signatures = [{ content: signature.toString("base64"), verifier }];
+  return { apiVersion: "0.0.2", kind: "dsse", spec: { dsseV002: { payloadHash, signatures } } };
+}
+
 function hashedRekordBody(payload: Buffer, signature: Buffer, verifier: Der | string): object {
   const value = createHash("sha256").update(payload).digest("hex");
   return {
@@ -403,9 +487,13 @@ function logEntry(
   return {
     logIndex: "1",
     logId: { keyId: logId.toString("base64") },
-    kindVersion: { kind: options.kind, version: "0.0.1" },
-    integratedTime: String(integratedTime),
-    inclusionPromise: { signedEntryTimestamp: promise.toString("base64") },
+    kindVersion: { kind: options.kind, version: options.generation === 2 ? "0.0.2" : "0.0.1" },
+    ...(options.generation === 2
+      ? { integratedTime: "0", inclusionPromise: undefined }
+      : {
+          integratedTime: String(integratedTime),
+          inclusionPromise: { signedEntryTimestamp: promise.toString("base64") },
+        }),
     inclusionProof: {
       logIndex: "1",
       rootHash: rootHash.toString("base64"),

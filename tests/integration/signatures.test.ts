@@ -24,7 +24,7 @@ import {
 import { withReferrers } from "../harness/referrers-registry.ts";
 import { startRegistry, type TestRegistry } from "../harness/registry.ts";
 import { type Result, type TestRkt, testRkt } from "../harness/rkt.ts";
-import { makeSigstore, publicPem, type TestSigstore } from "../harness/sigstore.ts";
+import { type BundleOptions, makeSigstore, makeTimestamps, publicPem, type TestSigstore } from "../harness/sigstore.ts";
 import { type Lookaside, makeLookaside, pushSigned } from "../harness/simple-signing.ts";
 import { runProgram, type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
 
@@ -239,6 +239,55 @@ describe("bundles", () => {
     expect(status).toBe(0);
     // The tag is for registries without the API.
     expect(api.requests.filter((path) => path.endsWith(image.digest.replace(":", "-")))).toEqual([]);
+  });
+
+  test("a timestamp authority in the place of a log, as in a private Sigstore", async () => {
+    using rkt = testRkt();
+    const image = pushed();
+    const timestamp = makeTimestamps(rkt.dir);
+    const signed = sigstore.bundle(image.digest, DEV, { log: false, timestamp });
+    await tagReferrers(image.store, image.digest, [await attachBundle(image.store, image, signed)]);
+    const root = JSON.parse(sigstore.trustedRoot);
+    const trustRoot = (content: object): void => {
+      writeFileSync(join(rkt.dir, "root.json"), JSON.stringify({ ...root, ...content }));
+      const words = [
+        `--identity=${DEV.identity}`,
+        `--issuer=${DEV.issuer}`,
+        `--trusted-root=${join(rkt.dir, "root.json")}`,
+      ];
+      trust(rkt, `--prefix=${image.name}`, ...words);
+    };
+    trustRoot({ timestampAuthorities: [timestamp.authority] });
+    refused(rkt, image.reference, "expected 1 tlog entries, got 0");
+    trustRoot({ tlogs: [], timestampAuthorities: [makeTimestamps(rkt.dir).authority] });
+    refused(rkt, image.reference, "timestamp could not be verified");
+    trustRoot({ tlogs: [], timestampAuthorities: [] });
+    refused(rkt, image.reference, "timestamp could not be verified");
+    trustRoot({ tlogs: [], timestampAuthorities: [timestamp.authority] });
+    accepted(rkt, image.reference);
+  });
+
+  test("an entry of Rekor 2, whose time a timestamp authority proves", async () => {
+    using rkt = testRkt();
+    const timestamp = makeTimestamps(rkt.dir);
+    const rootJson = { ...JSON.parse(sigstore.trustedRoot), timestampAuthorities: [timestamp.authority] };
+    writeFileSync(join(rkt.dir, "root.json"), JSON.stringify(rootJson));
+    const words = [
+      `--identity=${DEV.identity}`,
+      `--issuer=${DEV.issuer}`,
+      `--trusted-root=${join(rkt.dir, "root.json")}`,
+    ];
+    trust(rkt, `--prefix=${registry.host}`, ...words);
+    const signedBy = async (options: BundleOptions): Promise<string> => {
+      const image = pushed();
+      const signed = sigstore.bundle(image.digest, DEV, { generation: 2, ...options });
+      await tagReferrers(image.store, image.digest, [await attachBundle(image.store, image, signed)]);
+      return image.reference;
+    };
+    refused(rkt, await signedBy({}), "expected 1 timestamps, got 0");
+    refused(rkt, await signedBy({ timestamp, tamper: "proof" }), "it does not hold");
+    refused(rkt, await signedBy({ timestamp, tamper: "checkpoint" }), "it does not hold");
+    accepted(rkt, await signedBy({ timestamp }));
   });
 
   test("one that is wrong does not hide the tag that is right, and the other way round", async () => {

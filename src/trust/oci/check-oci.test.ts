@@ -294,6 +294,75 @@ describe("what was signed", () => {
   });
 });
 
+describe("any change", () => {
+  /** mulberry32: the same sequence for the same seed. */
+  function random(seed: number): (below: number) => number {
+    let state = seed;
+    return (below) => {
+      state = (state + 0x6d2b79f5) | 0;
+      let value = Math.imul(state ^ (state >>> 15), 1 | state);
+      value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
+      return ((value ^ (value >>> 14)) >>> 0) % below;
+    };
+  }
+
+  function mutated(content: Uint8Array, next: (below: number) => number): Buffer {
+    const bytes = Buffer.from(content);
+    for (let changes = 1 + next(3); changes > 0; changes--) {
+      const at = next(bytes.length);
+      const how = next(3);
+      if (how === 0) bytes[at] = next(256);
+      else if (how === 1) bytes[at] = (bytes[at] ?? 0) ^ (1 << next(8));
+      else bytes.copy(bytes, at, next(bytes.length));
+    }
+    return bytes;
+  }
+
+  /** Whatever is changed, the check ends in a verdict; and no change makes a signature of `signer` say another thing. */
+  async function survives(
+    seed: number,
+    rounds: number,
+    make: (next: (below: number) => number) => SignatureDocument,
+    signer: SignerSpec,
+  ) {
+    const next = random(seed);
+    for (let round = 0; round < rounds; round++) {
+      const document = make(next);
+      const { accepted } = await check([document], signer);
+      if (accepted.length === 0) continue;
+      const forOther = await check([document], signer, { digest: OTHER });
+      expect([round, forOther.accepted]).toEqual([round, []]);
+    }
+  }
+
+  const good = Buffer.from(JSON.stringify(sigstore.bundle(DIGEST, DEV)));
+  const other = Buffer.from(JSON.stringify(sigstore.bundle(OTHER, DEV)));
+  const mine = Buffer.from(JSON.stringify(sigstore.bundle(DIGEST, p256, { log: false })));
+  const saved = sigstore.cosignLayer(DIGEST, "reg.example/team/app", DEV);
+
+  test("of a bundle by an identity", () =>
+    survives(1, 150, (next) => ({ kind: "bundle", content: mutated(good, next) }), trusted));
+  test("of a bundle for another image", async () => {
+    const next = random(4);
+    for (let round = 0; round < 100; round++) {
+      const { accepted } = await check([{ kind: "bundle", content: mutated(other, next) }]);
+      expect([round, accepted]).toEqual([round, []]);
+    }
+  });
+  test("of a bundle by a key", () =>
+    survives(2, 600, (next) => ({ kind: "bundle", content: mutated(mine, next) }), keySpec(p256)));
+  test("of a cosign layer", () => {
+    const whole = layer(saved) as Extract<SignatureDocument, { kind: "cosign" }>;
+    const parts = ["signature", "certificate", "logEntry"] as const;
+    const make = (next: (below: number) => number): SignatureDocument => {
+      if (next(4) === 0) return { ...whole, content: mutated(whole.content, next) };
+      const part = parts[next(parts.length)] ?? "signature";
+      return { ...whole, [part]: mutated(Buffer.from(whole[part] ?? ""), next).toString("latin1") };
+    };
+    return survives(3, 150, make, trusted);
+  });
+});
+
 describe("documents that are none", () => {
   const good = sigstore.bundle(DIGEST, DEV);
   const broken: Record<string, string> = {
