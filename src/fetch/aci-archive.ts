@@ -14,7 +14,7 @@ export type Archive = Omit<AciDownload, "signature" | "origin">;
 const MEDIA_TYPE = "application/aci";
 
 /** Copies the archive open as `file` into the store. Throws INVALID_INPUT when it is no image, SYSTEM_CALL for a full disk. */
-export async function fetchAciFile(job: Job, file: number): Promise<Archive> {
+export async function fetchAciFile(job: Job, file: number, anew: boolean): Promise<Archive> {
   const part = newPart(job.cas, "aci");
   const check = aciCheck();
   try {
@@ -24,7 +24,7 @@ export async function fetchAciFile(job: Job, file: number): Promise<Archive> {
       await check.feed(piece);
       size += piece.length;
     }
-    return await storeArchive(job, part, await check.finish());
+    return await storeArchive(job, part, await check.finish(), anew);
   } catch (error) {
     discardPart(part);
     throw error;
@@ -33,9 +33,9 @@ export async function fetchAciFile(job: Job, file: number): Promise<Archive> {
   }
 }
 
-/** Publishes a checked archive under its digest, unless the store has it. */
-export async function storeArchive(job: Job, part: PartFile, archive: Archive): Promise<Archive> {
-  if (blobSize(job.cas, archive.archive.digest) === archive.archive.size) discardPart(part);
+/** Publishes a checked archive under its digest, unless the store has it; with `anew` also then, since what the store has may be damaged. */
+export async function storeArchive(job: Job, part: PartFile, archive: Archive, anew: boolean): Promise<Archive> {
+  if (!anew && blobSize(job.cas, archive.archive.digest) === archive.archive.size) discardPart(part);
   else await publishPart(job.cas, part, archive.archive.digest);
   return archive;
 }

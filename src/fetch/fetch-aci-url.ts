@@ -19,7 +19,7 @@ import {
 import { fetchSignature, lateSignature, type SignatureUrl } from "./fetch-signature.ts";
 import { type HttpReply, httpGet, statusError } from "./http.ts";
 import { debug, type Job, progressReporter, retryOptions } from "./job.ts";
-import { forgetValidator, readValidator, writeValidator } from "./part-validator.ts";
+import { forgetValidator, isSameFile, readValidator, writeValidator } from "./part-validator.ts";
 import { TransferError, withRetries } from "./transfer-error.ts";
 
 /** A server that states no length could fill the disk. */
@@ -31,6 +31,8 @@ export interface AciUrl {
   readonly secretHeaders: Readonly<Record<string, string>>;
   /** Where the signature is; undefined: none is wanted. */
   readonly signature: SignatureUrl | undefined;
+  /** What is known from an earlier fetch does not count. */
+  readonly anew: boolean;
 }
 
 interface Fetched {
@@ -60,7 +62,7 @@ export async function fetchAciUrl(job: Job, image: AciUrl): Promise<Fetched> {
 
 /** The record of an earlier fetch that has all that is wanted, as long as the server's word for it (Cache-Control: max-age) holds. */
 function freshRecord(job: Job, image: AciUrl, key: string): AciRecord | undefined {
-  const record = readAciRecord(job.cas, key);
+  const record = image.anew ? undefined : readAciRecord(job.cas, key);
   if (record === undefined || Date.now() >= record.checked + record.maxAge * 1000) return undefined;
   if (image.signature !== undefined && record.signature?.url !== image.signature.url.toString()) return undefined;
   debug(job, `image for ${redactUrl(image.url)} isn't expired, not fetching.`);
@@ -85,8 +87,8 @@ async function downloadArchive(job: Job, image: AciUrl, key: string): Promise<Ac
   const record = readAciRecord(job.cas, key);
   if (part === undefined) return record ?? downloadArchive(job, image, key);
   try {
-    const stored = record && (await revalidate(job, image, key, record));
-    if (stored !== undefined) {
+    const stored = record && !image.anew && (await revalidate(job, image, key, record));
+    if (stored) {
       dropPart(part);
       return stored;
     }
@@ -177,7 +179,7 @@ async function fillFromUrl(job: Job, image: AciUrl, key: string, part: PartFile)
       return reply.headers;
     });
     const archive = await check.finish();
-    await storeArchive(job, part, archive);
+    await storeArchive(job, part, archive, image.anew);
     forgetValidator(part);
     const etag = (headers.get("etag") ?? "").slice(0, 1024);
     const record = { archive, etag, maxAge: maxAge(headers), checked: Date.now(), signature: undefined };
@@ -195,8 +197,9 @@ async function requestFrom(job: Job, image: AciUrl, offset: number, validator: s
   const get = (sent: Record<string, string>) =>
     httpGet(job.http, { url: image.url, headers: sent, secretHeaders: image.secretHeaders, signal: job.signal });
   let reply = await get(headers);
+  const isOther = reply.status === 206 && validator !== undefined && !isSameFile(validator, reply.headers);
   const start = /^bytes (\d+)-/.exec(reply.headers.get("content-range") ?? "")?.[1];
-  if (reply.status === 416 || (reply.status === 206 && Number(start) !== offset)) {
+  if (reply.status === 416 || isOther || (reply.status === 206 && Number(start) !== offset)) {
     reply.discard();
     reply = await get({});
   }

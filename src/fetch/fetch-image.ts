@@ -32,6 +32,8 @@ export interface FetchOptions {
   /** Below which URL the simple-signing signatures of a registry's image lie, its repository's name included (`lookasideUrl` of src/config). */
   readonly lookaside?: string | undefined;
   readonly emit: Emit;
+  /** An ACI is transferred and stored whatever an earlier fetch has noted and stored. */
+  readonly anew?: boolean;
   /** Default: this machine's. */
   readonly platform?: WantedPlatform;
   /** Default: this process's. Proxies, authorities (SSL_CERT_FILE, SSL_CERT_DIR) and the caller's credentials are looked up with it. */
@@ -123,6 +125,7 @@ async function requestFor(
     platform: options.platform ?? hostPlatform(),
     place: endpoint && { registry: endpoint.registry, repository: endpoint.repository, credentials: credentials ?? {} },
     isMirror: endpoint?.isMirror ?? false,
+    anew: options.anew ?? false,
     headers: reference.kind === "aci-url" ? authHeaderFor(config, reference.url) : {},
     signature: haveSignature || insecure.image ? undefined : remoteSignature(config, options.signature, beside),
     signaturePlaces: insecure.image ? undefined : signaturePlaces(options),

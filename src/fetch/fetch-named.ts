@@ -68,6 +68,7 @@ function fromEndpoint(
     platform: options.platform ?? hostPlatform(),
     place: undefined,
     isMirror: hasNext,
+    anew: options.anew ?? false,
     headers: authHeaderFor(options.config, endpoint.image),
     signature: haveSignature || options.insecure.image ? undefined : signature,
   });

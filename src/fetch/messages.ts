@@ -65,6 +65,8 @@ export interface FetchRequest extends NetworkRequest {
   readonly place: RegistryPlace | undefined;
   /** Another server will be asked when this one fails. */
   readonly isMirror: boolean;
+  /** An ACI is transferred and stored whatever an earlier fetch has noted and stored. */
+  readonly anew: boolean;
   /** For an ACI's URL. */
   readonly headers: Readonly<Record<string, string>>;
   /** Where the worker gets the signature of an ACI; undefined: it need not. */

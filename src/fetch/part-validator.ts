@@ -33,6 +33,16 @@ export function writeValidator(part: PartFile, headers: Headers): void {
   }
 }
 
+/**
+ * Whether a part of a file (status 206) belongs to the file that `validator` stands for. If-Range asks the server for that, but simple servers do not know it: then
+ * what they send says which file it is of (RFC 9110 section 15.3.7).
+ */
+export function isSameFile(validator: string, headers: Headers): boolean {
+  if (validator.startsWith('"')) return headers.get("etag") === validator;
+  const date = headers.get("last-modified");
+  return date === null || date === validator;
+}
+
 export function forgetValidator(part: PartFile): void {
   removeFile(besidePart(part));
 }

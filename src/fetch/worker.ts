@@ -76,10 +76,16 @@ export async function performFetch(job: Job, request: FetchRequest, source: numb
   };
   switch (reference.kind) {
     case "aci-file":
-      return { ...(await fetchAciFile(job, source)), signature: await signatureOfFile(job, signature), origin };
+      return {
+        ...(await fetchAciFile(job, source, request.anew)),
+        signature: await signatureOfFile(job, signature),
+        origin,
+      };
     case "aci-url": {
       const url = new URL(reference.url);
-      const { archive, signature: bytes } = await fetchAciUrl(job, { url, secretHeaders: request.headers, signature });
+      const { archive, signature: bytes } = await fetchAciUrl(job, {
+        ...{ url, signature, secretHeaders: request.headers, anew: request.anew },
+      });
       return { ...archive, signature: bytes, origin };
     }
     case "docker":

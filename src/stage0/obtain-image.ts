@@ -127,6 +127,12 @@ function usingFromStore(reference: ImageReference): string {
   return `using image from local store for image name ${nameOf(reference)}`;
 }
 
+/** The archive is not what its digest or its signature says. */
+function isDamaged(error: unknown): error is RktError {
+  if (!(error instanceof RktError)) return false;
+  return error.code === "DIGEST_MISMATCH" || (error.code === "NOT_TRUSTED" && /invalid signature/.test(error.message));
+}
+
 /** One image, without what it depends on. The code that fetches is loaded only here: a run from the store must not pay for it. */
 export async function fetchVerifyStore(
   engine: Engine,
@@ -147,16 +153,28 @@ export async function fetchVerifyStore(
   }
   const config = loadConfig(engine);
   return whileFetching(engine.dataDir, async () => {
-    const download: Download = await fetchImage(reference, {
-      dataDir: engine.dataDir,
-      insecure: engine.insecure,
-      config,
-      signature: options.signature,
-      lookaside: lookasideFor(engine, reference),
-      emit: extendingStartTimeout(engine.emit),
-    });
+    const fetchIt = (anew: boolean) =>
+      fetchImage(reference, {
+        dataDir: engine.dataDir,
+        insecure: engine.insecure,
+        config,
+        signature: options.signature,
+        lookaside: lookasideFor(engine, reference),
+        emit: extendingStartTimeout(engine.emit),
+        anew,
+      });
+    const verify = (download: Download) => verifyDownload(download, reference, { ...engine, host: linux });
+    const download = await fetchIt(false);
+    // A file costs no transfer, so it is looked at as a whole: that finds damage in the store.
+    const known = reference.kind === "aci-file" ? undefined : knownVerdict(engine, download);
     const verified =
-      knownVerdict(engine, download) ?? (await verifyDownload(download, reference, { ...engine, host: linux }));
+      known ??
+      (await verify(download).catch(async (error: unknown) => {
+        if (download.format !== "aci" || !isDamaged(error)) throw error;
+        // What lay in the store may be what is wrong: a fetch that trusts nothing of it decides.
+        engine.emit({ kind: "debug", source: "image", text: `${error.message}; fetching the image anew` });
+        return verify(await fetchIt(true));
+      }));
     const name = referenceName(reference);
     const latest = reference.kind === "appc" && !reference.labels.some((label) => label.name === "version");
     return putImage(engine.dataDir, verified, name === undefined ? [] : [name], { emit: engine.emit, latest });

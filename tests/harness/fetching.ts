@@ -49,6 +49,7 @@ export function fetching(dir: string, options: { idleTimeout?: number } = {}): F
         platform: hostPlatform(),
         place: reference.kind === "docker" ? { ...reference, credentials } : undefined,
         isMirror: false,
+        anew: false,
         headers: {},
         signature: undefined,
         ...overrides,
