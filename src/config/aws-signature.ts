@@ -3,7 +3,7 @@
 const SERVICE = "s3";
 const DEFAULT_REGION = "us-east-1";
 
-interface AwsKeys {
+export interface AwsKeys {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly region: string | undefined;

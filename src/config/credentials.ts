@@ -1,6 +1,6 @@
 /** Which credentials of the configuration go with a request. */
 
-import { signAwsRequest } from "./aws-signature.ts";
+import { type AwsKeys, signAwsRequest } from "./aws-signature.ts";
 import type { Auth, Config, DockerCredentials } from "./config.ts";
 import { canonicalName, longestPrefix } from "./registries.ts";
 
@@ -13,6 +13,18 @@ export function authHeaderFor(config: Config, url: string | URL): Readonly<Recor
   if (target.protocol !== "https:") return {};
   const auth = config.auth.get(target.host);
   return auth === undefined ? {} : headersOf(auth, target);
+}
+
+/**
+ * The keys behind {@link authHeaderFor}'s headers where those are a signature, which holds for one path and some minutes: whoever sends later requests to the same host, or
+ * follows a redirect there, signs anew.
+ */
+export function awsKeysFor(config: Config, url: string | URL): { host: string; keys: AwsKeys } | undefined {
+  const { protocol, host } = new URL(url);
+  const auth = protocol === "https:" ? config.auth.get(host) : undefined;
+  if (auth?.kind !== "aws") return undefined;
+  const { accessKeyId, secretAccessKey, region } = auth;
+  return { host, keys: { accessKeyId, secretAccessKey, region } };
 }
 
 function headersOf(auth: Auth, url: URL): Readonly<Record<string, string>> {

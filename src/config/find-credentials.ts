@@ -18,6 +18,9 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/** Configurations whose warnings were told: several servers may be asked for one image. */
+const warned = new WeakSet<Config>();
+
 /** Never throws for what is wrong with a person's files or helpers: that becomes a warning. An empty result: none are known. */
 export async function findCredentials(
   config: Config,
@@ -25,7 +28,8 @@ export async function findCredentials(
   env: Environment,
   emit: Emit,
 ): Promise<RegistryCredentials> {
-  for (const text of config.warnings) emit({ kind: "warning", text });
+  if (!warned.has(config)) for (const text of config.warnings) emit({ kind: "warning", text });
+  warned.add(config);
   const configured = dockerCredentials(config, search.registry, search.repository);
   if (configured !== undefined) return { basic: configured };
   const sudoer = sudoCaller(env);

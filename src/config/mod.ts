@@ -5,7 +5,7 @@
  */
 
 export type { Auth, Config, ConfigDirs, DockerCredentials, RegistryConnection, RegistryCredentials } from "./config.ts";
-export { authHeaderFor, dockerCredentials } from "./credentials.ts";
+export { authHeaderFor, awsKeysFor, dockerCredentials } from "./credentials.ts";
 export { loadConfig } from "./load.ts";
 export { lookasideUrl } from "./lookaside.ts";
 export { insecureHosts, pullEndpoints, pushEndpoint, type RegistryEndpoint } from "./registries.ts";

@@ -2,7 +2,7 @@
 
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { findCredentials } from "../config/find-credentials.ts";
-import { authHeaderFor, type Config, pullEndpoints, type RegistryEndpoint } from "../config/mod.ts";
+import { authHeaderFor, awsKeysFor, type Config, pullEndpoints, type RegistryEndpoint } from "../config/mod.ts";
 import type { DataDir } from "../core/data-dir.ts";
 import { internalError, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
@@ -127,6 +127,7 @@ async function requestFor(
     isMirror: endpoint?.isMirror ?? false,
     anew: options.anew ?? false,
     headers: reference.kind === "aci-url" ? authHeaderFor(config, reference.url) : {},
+    aws: reference.kind === "aci-url" ? awsKeysFor(config, reference.url) : undefined,
     signature: haveSignature || insecure.image ? undefined : remoteSignature(config, options.signature, beside),
     signaturePlaces: insecure.image ? undefined : signaturePlaces(options),
   };

@@ -1,6 +1,6 @@
 /** An App Container image by name: discovery, then one endpoint after the other until one gives an image that answers to the name. */
 
-import { authHeaderFor } from "../config/mod.ts";
+import { authHeaderFor, awsKeysFor } from "../config/mod.ts";
 import { RktError } from "../core/errors.ts";
 import type { AciDownload, Download, ImageReference, Labels } from "../core/spine.ts";
 import { quoted, redactUrl } from "../core/text.ts";
@@ -70,6 +70,7 @@ function fromEndpoint(
     isMirror: hasNext,
     anew: options.anew ?? false,
     headers: authHeaderFor(options.config, endpoint.image),
+    aws: awsKeysFor(options.config, endpoint.image),
     signature: haveSignature || options.insecure.image ? undefined : signature,
   });
 }

@@ -4,6 +4,7 @@
  * Bun's fetch does the wire; it is told to follow nothing, decode nothing and read no proxy variable, since each of these would act behind our rules.
  */
 
+import { type AwsKeys, signAwsRequest } from "../config/aws-signature.ts";
 import { type ProxySettings, proxyFor } from "../config/proxy.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted, redactUrl } from "../core/text.ts";
@@ -19,6 +20,8 @@ export interface HttpSettings {
   readonly plainHosts?: readonly string[];
   /** A certificate of ours, for this one host (host[:port]); PEM. */
   readonly client?: { readonly host: string; readonly certificate: string; readonly key: string } | undefined;
+  /** Keys that sign every GET of one https host (host[:port]). */
+  readonly aws?: { readonly host: string; readonly keys: AwsKeys } | undefined;
   readonly proxies: ProxySettings;
   /** PEM text of the host's certificate authorities; undefined: those of the runtime. */
   readonly certificates: string | undefined;
@@ -66,7 +69,8 @@ export async function httpGet(settings: HttpSettings, request: HttpRequest): Pro
   for (let redirects = 0; ; redirects += 1) {
     assertAllowed(settings, url);
     // A redirect to another host must not carry the token along: whoever controls a redirect would collect it (CVE-2020-15157 and many others).
-    const secrets = url.origin === request.url.origin ? request.secretHeaders : {};
+    const secrets =
+      url.origin === request.url.origin ? { ...request.secretHeaders, ...signed(settings, url, reads) } : {};
     const reply = await send(settings, { ...request, url, headers: { ...request.headers, ...secrets } });
     const location = reply.headers.get("location");
     // What writes is only repeated elsewhere where the server says so expressly (RFC 9110, 15.4).
@@ -80,6 +84,11 @@ export async function httpGet(settings: HttpSettings, request: HttpRequest): Pro
     }
     url = next;
   }
+}
+
+/** A signature is for one path and some minutes: made when the request is sent. */
+function signed({ aws }: HttpSettings, url: URL, reads: boolean): Readonly<Record<string, string>> {
+  return aws?.host === url.host && url.protocol === "https:" && reads ? signAwsRequest(aws.keys, url, new Date()) : {};
 }
 
 /** Reads a body that must be small. Throws INVALID_INPUT above `limit` bytes. */

@@ -46,6 +46,8 @@ export interface NetworkRequest {
   readonly certificates: Certificates;
   /** A certificate of ours for one host. */
   readonly client: HttpSettings["client"];
+  /** Keys that sign the requests to one host. */
+  readonly aws?: HttpSettings["aws"];
 }
 
 /** Asks where a name's image is. */

@@ -8,9 +8,9 @@ import type { NetworkRequest } from "./messages.ts";
 const IDLE_TIMEOUT = 60_000;
 
 export function httpSettings(request: NetworkRequest): HttpSettings {
-  const { insecureTls, insecureHttp, plainHosts, proxies, certificates, client } = request;
+  const { insecureTls, insecureHttp, plainHosts, proxies, certificates, client, aws } = request;
   return {
-    ...{ insecureTls, insecureHttp, plainHosts, proxies, client },
+    ...{ insecureTls, insecureHttp, plainHosts, proxies, client, aws },
     certificates: authorities(certificates),
     userAgent: `rkt/${RKT_VERSION}`,
     idleTimeout: IDLE_TIMEOUT,

@@ -45,7 +45,7 @@ export async function pushImage(
       "UNSUPPORTED",
       `Cannot push image ${image.id}: it is an App Container image, expected an OCI image`,
       {
-        hint: "a registry holds OCI images only; an .aci is published by a web server (docs/registries.md)",
+        hint: "convert it: `rkt image export --format=oci-archive IMAGE FILE`, `rkt fetch oci-archive:FILE`, and push that",
       },
     );
   }

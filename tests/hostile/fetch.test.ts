@@ -283,6 +283,28 @@ describe("secrets", () => {
     expect(thief.requests.some((request) => request.headers.has("authorization"))).toBe(false);
   });
 
+  test("an identity token stays with the token server, wherever that one redirects", async () => {
+    using to = store();
+    using thief = await rawServer(() => ({ status: 200, body: JSON.stringify({ token: "x" }) }));
+    for (const status of [301, 302, 307, 308]) {
+      using server = await rawServer((request) =>
+        request.path.startsWith("/token")
+          ? { status, headers: { location: `${thief.url}/token` } }
+          : {
+              status: 401,
+              headers: { "www-authenticate": `Bearer realm="http://${request.headers.get("host")}/token"` },
+            },
+      );
+      const credentials = { refreshToken: "identity-t0ken" };
+      await expect(to.fetch(`docker://${server.host}/app`, { credentials })).rejects.toMatchObject({
+        code: "HTTP_STATUS",
+      });
+      expect(server.requests.some(({ path }) => path === "/token")).toBe(true);
+    }
+    expect(thief.requests).toEqual([]);
+    expect(JSON.stringify(to.events)).not.toContain("identity-t0ken");
+  });
+
   test("a server cannot make the token's line into two", async () => {
     using to = store();
     using server = await rawServer((request) =>

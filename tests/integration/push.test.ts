@@ -127,6 +127,47 @@ describe("rkt image push", () => {
     expect(line.bytes()).toBeLessThan(server.size() + 3_500_000);
   });
 
+  test("an upload that the registry wants elsewhere goes there without credentials", async () => {
+    const seen: { at: string; authorization: string | null }[] = [];
+    const serve = (at: string, answer: (request: Request) => Response) =>
+      Bun.serve({
+        port: 0,
+        hostname: "127.0.0.1",
+        async fetch(request) {
+          seen.push({ at, authorization: request.headers.get("authorization") });
+          await request.arrayBuffer();
+          return answer(request);
+        },
+      });
+    const storage = serve("storage", ({ method, url }) =>
+      method === "PUT"
+        ? new Response(null, { status: 201 })
+        : new Response(null, { status: 202, headers: { Location: url } }),
+    );
+    const front = serve("front", ({ method, headers }) => {
+      if (headers.get("authorization") === null)
+        return new Response(null, { status: 401, headers: { "WWW-Authenticate": 'Basic realm="x"' } });
+      const Location = `http://127.0.0.1:${storage.port}/upload`;
+      if (method === "POST") return new Response(null, { status: 202, headers: { Location } });
+      return new Response(null, { status: method === "PUT" ? 201 : 404 });
+    });
+    try {
+      const host = `127.0.0.1:${front.port}`;
+      using rkt = prepared();
+      configure(rkt, "auth.d", "d", { rktKind: "dockerAuth", registries: [host], credentials: account });
+      const rules = [host, `127.0.0.1:${storage.port}`].map((prefix) => ({ prefix, insecure: true }));
+      configure(rkt, "registries.d", "plain", { rktKind: "registries", registries: rules });
+      const { status, stderr } = await push(rkt, image.manifestDigest, `${host}/app:v1`);
+      expect(stderr).not.toContain("Cannot push");
+      expect(status).toBe(0);
+      const at = (place: string) => seen.filter((one) => one.at === place).map(({ authorization }) => authorization);
+      expect(new Set(at("storage"))).toEqual(new Set([null]));
+      expect(new Set(at("front").filter((one) => one !== null)).size).toBe(1);
+    } finally {
+      await Promise.all([front.stop(true), storage.stop(true)]);
+    }
+  });
+
   test("refused: without credentials, to a blocked place, a damaged blob, an App Container image, another digest", async () => {
     using rkt = prepared();
     const aci = join(dir.path, "app.aci");

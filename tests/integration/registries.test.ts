@@ -431,7 +431,9 @@ describe("App Container images", () => {
     const site = serve((path) =>
       path.startsWith("/moved")
         ? Response.redirect(`https://127.0.0.1:${storage.port}/stored.aci`, 302)
-        : new Response(readFileSync(aci)),
+        : path === "/here.aci"
+          ? Response.redirect(`https://127.0.0.1:${site.port}/there.aci`, 302)
+          : new Response(readFileSync(aci)),
     );
     const host = `127.0.0.1:${site.port}`;
     const auth = (rkt: TestRkt, type: string, credentials: object) => {
@@ -459,9 +461,18 @@ describe("App Container images", () => {
       expect((await run(token, "/b.aci"))[0]?.authorization).toBe(`Bearer ${PASSWORD.replace("ä", "a")}`);
       using aws = testRkt();
       auth(aws, "aws", { accessKeyID: "AKID", secretAccessKey: PASSWORD, awsRegion: "eu-west-1" });
-      expect((await run(aws, "/c.aci"))[0]?.authorization).toMatch(
-        /^AWS4-HMAC-SHA256 Credential=AKID\/\d{8}\/eu-west-1\/s3\/aws4_request, SignedHeaders=\S+, Signature=[0-9a-f]{64}$/,
-      );
+      const signature =
+        /^AWS4-HMAC-SHA256 Credential=AKID\/\d{8}\/eu-west-1\/s3\/aws4_request, SignedHeaders=\S+, Signature=[0-9a-f]{64}$/;
+      expect((await run(aws, "/c.aci"))[0]?.authorization).toMatch(signature);
+      // A redirect within the host is another path, so another signature; another host gets none.
+      const [first, second] = await run(aws, "/here.aci");
+      expect([first?.path, second?.path]).toEqual(["/here.aci", "/there.aci"]);
+      expect(second?.authorization).toMatch(signature);
+      expect(second?.authorization).not.toBe(first?.authorization ?? null);
+      expect((await run(aws, "/moved-aws.aci")).map(({ authorization }) => authorization !== null)).toEqual([
+        true,
+        false,
+      ]);
     } finally {
       await Promise.all([site.stop(true), storage.stop(true)]);
     }
