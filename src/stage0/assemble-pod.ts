@@ -8,11 +8,18 @@ import { linux } from "../host/mod.ts";
 import { resolvePorts } from "../network/ports.ts";
 import { createPod } from "../pod/mod.ts";
 import { takePrepareLock } from "../pod/prepare-lock.ts";
-import { assertRunnable, type PodManifest, parseImageManifest, parsePodManifest } from "../spec/appc/mod.ts";
+import {
+  assertRunnable,
+  type ImageManifest,
+  type PodManifest,
+  parseImageManifest,
+  parsePodManifest,
+  type RuntimeApp,
+} from "../spec/appc/mod.ts";
 import type { AppOptions } from "./app-options.ts";
 import { checkVolumeSources } from "./check-volumes.ts";
 import { obtainImage, type PullPolicy } from "./obtain-image.ts";
-import { buildPodManifest, type PodOptions, type RequestedApp } from "./pod-manifest.ts";
+import { buildPodManifest, checkMounts, type PodOptions, type RequestedApp } from "./pod-manifest.ts";
 import { preparePod } from "./prepare.ts";
 import { renderStored } from "./render-stored.ts";
 import { obtainStage1, type Stage1, type Stage1Choice } from "./stage1-image.ts";
@@ -71,6 +78,13 @@ function checkStart(manifest: PodManifest, { interactive }: { readonly interacti
   checkVolumeSources(manifest);
 }
 
+/** An app that the manifest leaves out is the image's own (appc spec/pods.md, "app"). Throws USAGE when there is none either. */
+function withImageApp(app: RuntimeApp, image: ImageManifest): RuntimeApp {
+  if (app.app !== undefined) return app;
+  if (image.app === undefined) throw new RktError("USAGE", `error: image ${app.image.id} has no app section`);
+  return { ...app, app: image.app };
+}
+
 interface ObtainedApp {
   readonly imageId: string;
   readonly tree: RenderedTree;
@@ -101,14 +115,18 @@ async function renderAll(
   if (input.content.kind === "manifest") {
     const manifest = parsePodManifest(input.content.text);
     if (manifest.apps.length === 0) throw new RktError("INVALID_INPUT", "pod must contain at least one application");
+    const apps: RuntimeApp[] = [];
     for (const app of manifest.apps) {
       const reference = { kind: "hash", text: app.image.id } as const;
       const stored = await obtainImage(engine, reference, { pullPolicy: "never", signature: undefined });
       const tree = await renderStored(engine, stored);
-      assertRunnable(parseImageManifest(tree.manifest).labels);
+      const image = parseImageManifest(tree.manifest);
+      assertRunnable(image.labels);
       trees.set(app.name, tree);
+      apps.push(withImageApp(app, image));
     }
-    return { manifest, trees };
+    checkMounts(apps, manifest.volumes);
+    return { manifest: { ...manifest, apps }, trees };
   }
   const requested: RequestedApp[] = obtained.map(({ imageId, tree, options }) => {
     const imageManifest = parseImageManifest(tree.manifest);

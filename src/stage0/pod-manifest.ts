@@ -1,5 +1,6 @@
 /** The pod manifest that a command line means (rkt 1.x: stage0/run.go). Pure. */
 
+import { posix } from "node:path";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { RKT_VERSION } from "../core/version.ts";
@@ -172,11 +173,13 @@ export function memoryIsolator(amount: string): Isolator {
 
 /** Two mounts at one path: the app's own wins over the pod's. */
 function mergeMounts(own: readonly Mount[], podWide: readonly Mount[]): Mount[] {
-  const paths = new Set(own.map((mount) => mount.path));
-  return [...own, ...podWide.filter((mount) => !paths.has(mount.path))];
+  const clean = (path: string) => posix.normalize(`/${path}`).replace(/\/$/, "");
+  const paths = new Set(own.map((mount) => clean(mount.path)));
+  return [...own, ...podWide.filter((mount) => !paths.has(clean(mount.path)))];
 }
 
-function checkMounts(apps: readonly RuntimeApp[], volumes: readonly Volume[]): void {
+/** Throws USAGE in rkt's words for a mount whose volume the pod lacks. */
+export function checkMounts(apps: readonly RuntimeApp[], volumes: readonly Volume[]): void {
   const known = new Set(volumes.map((volume) => volume.name));
   for (const app of apps) {
     for (const mount of app.mounts) {

@@ -27,7 +27,9 @@ import { resolveIdentity } from "../common/identity.ts";
 import { makeDirectoryInRoot, makeFileInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { type AppMount, appMounts } from "../common/mounts.ts";
+import { plan } from "../common/plan.ts";
 import { lockDescriptor, readRunRequest } from "../common/pod.ts";
+import { isSilenced } from "../common/stdio.ts";
 import { makeReadOnly, type OpenVolume, openVolume } from "../common/volumes.ts";
 
 export const run: RunEntrypoint = async (argv, io) => {
@@ -46,6 +48,12 @@ export const run: RunEntrypoint = async (argv, io) => {
     );
   for (const isolator of app.app.isolators)
     emit({ kind: "warning", text: `fly does not isolate: ${isolator.name} of app ${quoted(app.name)} has no effect` });
+  for (const isolator of manifest.isolators)
+    emit({ kind: "warning", text: `fly does not isolate: ${isolator.name} of the pod has no effect` });
+  for (const handler of app.app.eventHandlers)
+    emit({ kind: "warning", text: `fly runs the app alone: its ${handler.name} handler has no effect` });
+  if (run.debug) for (const text of plan(manifest, run, false)) emit({ kind: "debug", source: "stage1", text });
+  const silenced = STREAMS.map((stream) => isSilenced(app, stream));
 
   const rootfs = files.appRootfs(app.name);
   const root = openRoot(host, rootfs);
@@ -60,6 +68,10 @@ export const run: RunEntrypoint = async (argv, io) => {
     throw new RktError("INVALID_INPUT", `missing volume for mountpoint ${quoted(missing.name)}`, {
       hint: `give one with --volume=${missing.name},kind=…`,
     });
+  const memory = mounts.filter(({ volume }) => volume.kind === "tmpfs").map(({ volume }) => volume.name);
+  const twice = memory.find((name, index) => memory.indexOf(name) !== index);
+  if (twice !== undefined)
+    throw new RktError("UNSUPPORTED", `fly mounts a tmpfs volume once: ${quoted(twice)} has several targets`);
   const volumes = mounts.map((mount) => ({ mount, open: openVolume(host, podDir, mount.volume, mount.recursive) }));
   const system = systemMounts(host);
   const lockFd = lockDescriptor(io.env);
@@ -73,6 +85,7 @@ export const run: RunEntrypoint = async (argv, io) => {
   host.setResGid(identity.gid);
   host.setResUid(identity.uid);
   changeDirectory(host, workingDirectory);
+  silence(host, silenced);
   return handOver(host, caller, {
     path: binary,
     argv: [program, ...args],
@@ -80,6 +93,15 @@ export const run: RunEntrypoint = async (argv, io) => {
     keep: [lockFd],
   });
 };
+
+/** In the order of their descriptors. */
+const STREAMS = ["stdin", "stdout", "stderr"] as const;
+
+function silence(host: Host, silenced: readonly boolean[]): void {
+  if (!silenced.includes(true)) return;
+  const nothing = host.openat(AT_FDCWD, "/dev/null", O.RDWR | O.CLOEXEC, 0);
+  for (const [fd, is] of silenced.entries()) if (is) host.dup3(nothing, fd, 0);
+}
 
 /** The activated sockets are the app's, which is the process that they were meant for (sd_listen_fds(3)). */
 function socketVariables(caller: CallerState, env: Stage1Io["env"]): Record<string, string> {
@@ -132,12 +154,13 @@ function enterRoot(
     MS.NOSUID | MS.NODEV,
     "mode=1777",
   );
+  // Before the volumes, which may bring files of their own: nothing is made in a directory of the host.
+  resolverFiles(host, root, dns, files);
   for (const { mount, open } of volumes) {
     if (mount.readOnly) makeReadOnly(host, open.fd);
     const what = `volume ${quoted(mount.volume.name)}`;
     attach(host, root, { fd: open.fd, isDirectory: open.isDirectory, target: mount.target, what });
   }
-  resolverFiles(host, root, dns, files);
   if (app.readOnlyRootFs) host.mount(null, rootfs, null, MS.BIND | MS.REMOUNT | MS.RDONLY | MS.NODEV, null);
   host.close(root);
   host.chroot(rootfs);

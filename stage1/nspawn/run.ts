@@ -19,6 +19,7 @@ import { joinNetns, resolvePorts, setUpNetwork } from "../../src/network/mod.ts"
 import { ISOLATOR, memoryLimit, type PodManifest, rateLimit } from "../../src/spec/appc/mod.ts";
 import { appStatusFiles, type RunArguments } from "../../src/stage1-contract/mod.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
+import { plan } from "../common/plan.ts";
 import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
 import { mountApps } from "./app-mounts.ts";
 import { callerLimits, type NamedLimit } from "./caller-limits.ts";
@@ -48,6 +49,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const uuid = parseUuid(run.uuid);
   if (run.privateUsers !== undefined)
     throw new RktError("UNSUPPORTED", "Cannot use --private-users: this stage1 does not map users yet");
+  if (run.debug) for (const text of plan(manifest, run, true)) io.emit({ kind: "debug", source: "stage1", text });
   const lockFd = lockDescriptor(io.env);
   // The pod's own files are as rkt and systemd make them, whatever the caller's umask.
   const caller = { ...callerState(host), umask: 0o022 };

@@ -3,10 +3,9 @@
  * is recorded (app-succeeded@, app-failed@), how the pod ends (halt.target, pod-exit.service). Man pages: systemd.unit(5), systemd.service(5).
  */
 
-import { RktError } from "../../src/core/errors.ts";
-import { quoted } from "../../src/core/text.ts";
 import type { App, RuntimeApp } from "../../src/spec/appc/mod.ts";
 import type { Identity } from "../common/identity.ts";
+import { isSilenced, type Stream } from "../common/stdio.ts";
 import { INPUT_FIFO } from "./input.ts";
 import { hasLimits, limitLines, oomScoreLines, sliceName } from "./limits.ts";
 import { type Sandbox, type SandboxOptions, sandboxLines } from "./sandbox.ts";
@@ -150,27 +149,16 @@ function sandboxOf(unit: AppUnit): Sandbox {
   };
 }
 
-/** The modes that rkt 1.x's flags --stdin, --stdout and --stderr leave in the manifest. Throws UNSUPPORTED for those that need `rkt attach`. */
 function stdio(app: RuntimeApp, { input, journal }: UnitOptions): string[] {
   if (input === "terminal")
     return ["StandardInput=tty", "StandardOutput=tty", "StandardError=tty", "TTYPath=/dev/console"];
-  const mode = (stream: string, byDefault: string): string => {
-    const given = app.annotations.find(({ name }) => name === `coreos.com/rkt/stage2/${stream}`)?.value;
-    if (given === undefined || given === byDefault || given === "null") return given ?? byDefault;
-    throw new RktError(
-      "UNSUPPORTED",
-      `Cannot give app ${quoted(app.name)} the mode ${quoted(given)} for its ${stream}: expected ${[...new Set([byDefault, "null"])].join(" or ")}`,
-      { hint: "--interactive connects the terminal, or a pipe, to a pod of one app" },
-    );
-  };
-  const output = (stream: string) => {
-    if (mode(stream, "log") === "null") return "null";
+  const output = (stream: Stream) => {
+    if (isSilenced(app, stream)) return "null";
     // "tty" would be the same descriptor, but at the unit's end systemd sets the console's mode back, and the other apps' users could no longer open it by
     // name (console-access.service). For the journal's copy on the console it does that to TTYPath: a file that is not there.
     return journal && input === "none" ? "journal+console" : "file:/dev/console";
   };
-  mode("stdin", "null");
-  const source = input === "fifo" ? `file:${INPUT_FIFO}` : "null";
+  const source = !isSilenced(app, "stdin") && input === "fifo" ? `file:${INPUT_FIFO}` : "null";
   return [
     `StandardInput=${source}`,
     `StandardOutput=${output("stdout")}`,

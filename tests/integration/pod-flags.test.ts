@@ -136,6 +136,26 @@ describe("mistakes on the command line of a pod", () => {
     expect(rkt.pods()).toEqual([]);
   });
 
+  test("a manifest that leaves an app out runs the image's own; one with a dangling mount makes no pod", () => {
+    const file = join(rkt.dir, "image-app.json");
+    const write = (app: object) =>
+      writeFileSync(
+        file,
+        JSON.stringify({
+          acKind: "PodManifest",
+          acVersion: "1.30.0",
+          apps: [{ name: "a", image: { id: image }, ...app }],
+        }),
+      );
+    write({ mounts: [{ volume: "none", path: "/none" }] });
+    const dangling = rkt.run([...rest, "run", "--net=none", "--pod-manifest", file]);
+    expect(dangling.stderr).toContain('dangling mount point "/none": volume "none" not found');
+    expect(rkt.pods()).toEqual([]);
+    write({});
+    expect(rkt.run([...rest, "run", "--net=none", "--pod-manifest", file]).status).toBe(0);
+    rkt.ok(["gc", "--grace-period=0s"]);
+  });
+
   test("a pod is prepared, cannot be prepared again, runs once, with its own IPC mode", () => {
     const uuid = rkt
       .ok([
