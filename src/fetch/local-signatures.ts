@@ -27,7 +27,7 @@ export function withLocalSignatures(
 ): OciDownload {
   const found = download.signatures ?? { documents: [], indexes: [], searched: [] };
   if (given.path !== undefined) {
-    const content = readSignature(given.path);
+    const content = readSignature(given.path, 0);
     if (content === undefined) {
       throw new RktError("NOT_TRUSTED", `error opening signature file: ${quoted(given.path)} cannot be read`);
     }
@@ -70,16 +70,20 @@ function added(set: SignatureSet, place: string, documents: readonly SignatureDo
   return { ...set, documents: all, searched: [...set.searched, place] };
 }
 
-/** Undefined when there is none. Throws INVALID_INPUT when it is too large, NOT_TRUSTED when it cannot be read. */
-function readSignature(path: string): Buffer | undefined {
+/**
+ * Undefined when there is none. Throws INVALID_INPUT when it is too large, NOT_TRUSTED when it cannot be read. A file that nobody named must not be a link: what is found is
+ * kept in the store, so whoever made the image's directory could have root copy any small file of the host to where group rkt reads it.
+ */
+function readSignature(path: string, flags: number = O.NOFOLLOW): Buffer | undefined {
   let fd: number | undefined;
   try {
     // NONBLOCK: a FIFO in its place must not hold us up.
-    fd = openSync(path, O.RDONLY | O.CLOEXEC | O.NONBLOCK);
+    fd = openSync(path, O.RDONLY | O.CLOEXEC | O.NONBLOCK | flags);
     return readAll(fd, SIGNATURE_LIMITS.document, () => quoted(path));
   } catch (cause) {
     if (cause instanceof RktError) throw cause;
     if (isErrno(cause, "ENOENT", "ENOTDIR")) return undefined;
+    if (isErrno(cause, "ELOOP")) throw new RktError("MALICIOUS", `Cannot read ${quoted(path)}: it is a symbolic link`);
     throw new RktError("NOT_TRUSTED", `error opening signature file: ${quoted(path)} cannot be read`, { cause });
   } finally {
     if (fd !== undefined) closeSync(fd);

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
-import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   addOciIndex,
@@ -403,6 +403,9 @@ describe("simple signing", () => {
     writeFileSync(payload, readFileSync(payload, "utf8").replace("atomic container signature", "something else"));
     withContent(signed("--sign"), 'it is of type "something else"');
     withContent(Buffer.alloc(200_000, 1), "larger than");
+    // 50 MB of blanks in 50 KB.
+    writeFileSync(payload, Buffer.alloc(50_000_000, " "));
+    withContent(signed("--compress-level=9", "--sign"), "none that the keystore accepts");
     writeFileSync(file, good);
     accepted(rkt, reference);
   });
@@ -551,6 +554,10 @@ describe("layouts and archives", () => {
     accepted(rkt, `oci:${path}:1.0`, `--signature=${file}`);
     writeFileSync(`${path}.sigstore.json`, bundle);
     accepted(rkt, `oci:${path}:1.0`);
+    // A link could lead to any file of the host.
+    renameSync(`${path}.sigstore.json`, file);
+    symlinkSync(file, `${path}.sigstore.json`);
+    expect(fetch(rkt, `oci:${path}:1.0`).stderr).toContain("it is a symbolic link");
     const { status, stderr } = fetch(rkt, `oci:${path}:1.0`, `--signature=${rkt.dir}`);
     expect(stderr).toContain("error opening signature file");
     expect(status).toBe(254);
