@@ -12,9 +12,10 @@ export interface HelperEnvironment {
   /** Directories to search for the program, separated by colons. */
   readonly path: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Milliseconds to wait for the answer; default: a minute, since a helper may ask its user for a password. */
+  readonly patience?: number;
 }
 
-/** A helper may ask its user for a password. */
 const PATIENCE = 60_000;
 const LONGEST_ANSWER = 64 * 1024;
 /** What helpers print, with status 1, when they have nothing for this registry. */
@@ -69,18 +70,22 @@ function findProgram(program: string, path: string): string | undefined {
 async function run(
   path: string,
   input: string,
-  { env, path: search }: HelperEnvironment,
+  { env, path: search, patience = PATIENCE }: HelperEnvironment,
 ): Promise<{ status: number | undefined; stdout: string }> {
   const child = spawn(path, ["get"], {
     cwd: "/",
     env: { ...env, PATH: search },
     stdio: ["pipe", "pipe", "ignore"],
-    timeout: PATIENCE,
-    killSignal: "SIGKILL",
   });
   const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
   child.once("error", reject);
   child.once("close", (code) => resolve(code ?? undefined));
+  // A child of the helper may hold its output open: the end is not waited for.
+  const late = setTimeout(() => {
+    child.kill("SIGKILL");
+    child.stdout.destroy();
+    resolve(undefined);
+  }, patience);
   let stdout = "";
   child.stdout.setEncoding("utf8").on("data", (chunk) => {
     stdout += String(chunk);
@@ -88,7 +93,11 @@ async function run(
   });
   child.stdin.on("error", () => {}); // A helper that does not read is judged by its answer.
   child.stdin.end(`${input}\n`);
-  return { status: await promise, stdout };
+  try {
+    return { status: await promise, stdout };
+  } finally {
+    clearTimeout(late);
+  }
 }
 
 function decode(stdout: string): RegistryCredentials | "none" | undefined {

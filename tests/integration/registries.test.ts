@@ -141,22 +141,35 @@ describe("credentials", () => {
     trustCa(rkt);
     const person = findAccount("nobody") ?? { uid: 65534, gid: 65534 };
     const bin = join(dir.path, "bin");
-    const log = join(dir.path, "helper.log");
+    const [log, rights, variables] = ["log", "rights", "variables"].map((name) => join(dir.path, `helper.${name}`));
     mkdirSync(bin);
-    writeFileSync(log, "");
-    chmodSync(log, 0o666);
-    writeHelper(
-      bin,
-      "test",
-      `echo "$(id -u) $(cat)" >> ${log}\necho '{"ServerURL":"x","Username":"u","Secret":"${PASSWORD}"}'`,
-    );
+    for (const file of [log, rights, variables]) {
+      writeFileSync(file ?? "", "");
+      chmodSync(file ?? "", 0o666);
+    }
+    const body = [
+      `echo "$(id -u) $(cat)" >> ${log}`,
+      `grep -E "^(CapEff|NoNewPrivs)" /proc/self/status > ${rights}`,
+      `env > ${variables}`,
+      `echo '{"ServerURL":"x","Username":"u","Secret":"${PASSWORD}"}'`,
+    ];
+    writeHelper(bin, "test", body.join("\n"));
     const DOCKER_CONFIG = home("sudo", { credHelpers: { [registry.host]: "test" } }, person.uid);
     const env = { DOCKER_CONFIG, PATH: `${bin}:${process.env.PATH}` };
-    const sudo = { ...env, SUDO_UID: String(person.uid), SUDO_GID: String(person.gid), SUDO_USER: "nobody" };
+    const sudo = {
+      ...env,
+      ROOTS_SECRET: "1",
+      SUDO_UID: String(person.uid),
+      SUDO_GID: String(person.gid),
+      SUDO_USER: "nobody",
+    };
     const result = await fetchImage(rkt, `${registry.host}/app:v1`, sudo);
     expect(result.stderr).toContain("using the credentials for");
     expect(result.status).toBe(0);
-    expect(readFileSync(log, "utf8")).toBe(`${person.uid} ${registry.host}\n`);
+    expect(readFileSync(log ?? "", "utf8")).toBe(`${person.uid} ${registry.host}\n`);
+    expect(readFileSync(rights ?? "", "utf8")).toMatch(/^CapEff:\t0+\nNoNewPrivs:\t1\n$/);
+    expect(readFileSync(variables ?? "", "utf8")).not.toContain("ROOTS_SECRET");
+    expect(readFileSync(variables ?? "", "utf8")).toContain("USER=nobody");
     expectNoSecret(result, PASSWORD);
     // Root itself takes helpers from the system's directories only, whatever its PATH says.
     chownSync(join(DOCKER_CONFIG, "config.json"), 0, 0);
@@ -165,7 +178,7 @@ describe("credentials", () => {
     const asRoot = await fetchImage(other, `${registry.host}/app:v1`, env);
     expect(asRoot.status).toBe(254);
     expect(asRoot.stderr).toContain('from "docker-credential-test": there is no such program in "/usr/local/sbin:');
-    expect(readFileSync(log, "utf8")).toBe(`${person.uid} ${registry.host}\n`);
+    expect(readFileSync(log ?? "", "utf8")).toBe(`${person.uid} ${registry.host}\n`);
   });
 
   test("a helper that has nothing, fails, or talks nonsense", async () => {
