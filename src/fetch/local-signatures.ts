@@ -83,6 +83,8 @@ function readSignature(path: string, flags: number = O.NOFOLLOW): Buffer | undef
   } catch (cause) {
     if (cause instanceof RktError) throw cause;
     if (isErrno(cause, "ENOENT", "ENOTDIR")) return undefined;
+    // A place that this user may not look into holds no signature for them: without one the image is refused, which is the safe side.
+    if (flags !== 0 && isErrno(cause, "EACCES")) return undefined;
     if (isErrno(cause, "ELOOP")) throw new RktError("MALICIOUS", `Cannot read ${quoted(path)}: it is a symbolic link`);
     throw new RktError("NOT_TRUSTED", `error opening signature file: ${quoted(path)} cannot be read`, { cause });
   } finally {
