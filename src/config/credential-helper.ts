@@ -81,15 +81,16 @@ async function run(
   child.once("error", reject);
   child.once("close", (code) => resolve(code ?? undefined));
   // A child of the helper may hold its output open: the end is not waited for.
-  const late = setTimeout(() => {
+  const giveUp = () => {
     child.kill("SIGKILL");
     child.stdout.destroy();
     resolve(undefined);
-  }, patience);
+  };
+  const late = setTimeout(giveUp, patience);
   let stdout = "";
   child.stdout.setEncoding("utf8").on("data", (chunk) => {
     stdout += String(chunk);
-    if (stdout.length > LONGEST_ANSWER) child.kill("SIGKILL");
+    if (stdout.length > LONGEST_ANSWER) giveUp();
   });
   child.stdin.on("error", () => {}); // A helper that does not read is judged by its answer.
   child.stdin.end(`${input}\n`);
