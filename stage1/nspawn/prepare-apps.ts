@@ -61,6 +61,14 @@ function prepareApp(
   }
   requireAppArmor(name, app);
   const { mounts, unfilled } = appMounts(manifest, runtimeApp, true);
+  const inProc = mounts.find(({ target }) => target.startsWith("/proc/"));
+  if (inProc !== undefined) {
+    throw new RktError(
+      "INVALID_INPUT",
+      `Cannot mount volume ${quoted(inProc.volume.name)} at ${quoted(inProc.target)} of app ${quoted(name)}: "/proc" is the kernel's, and nothing can be made in it`,
+      { hint: "choose another target" },
+    );
+  }
   const root = openRoot(host, files.appRootfs(name));
   try {
     for (const [path, mode] of DIRECTORIES) host.close(makeDirectoryInRoot(host, root, path, mode));

@@ -154,6 +154,7 @@ describe("volumes of an nspawn pod", () => {
         at("/etc", join(path, "file")),
         'Cannot mount volume "v" at "/etc" of the app: it is a file, and the image has a directory there',
       ],
+      [at("/proc/mine"), 'Cannot mount volume "v" at "/proc/mine" of app "app": "/proc" is the kernel\'s'],
       [at("/"), 'Cannot mount a volume at "/" of app "app": it would hide the whole image'],
       [at("/v", `${path}/nowhere`), `Cannot use "${path}/nowhere" for volume "v": no such file or directory`],
     ] as const) {
