@@ -21,7 +21,6 @@ import {
   writePart,
 } from "./cas.ts";
 import { debug, type Job, progressReporter, retryOptions } from "./job.ts";
-import { contentCheck, requireLayer } from "./layer-check.ts";
 import { TransferError, withRetries } from "./transfer-error.ts";
 
 export interface WantedBlob {
@@ -63,6 +62,7 @@ export async function receiveBlob(job: Job, wanted: WantedBlob, content: BlobCon
 async function isStored(job: Job, wanted: WantedBlob): Promise<boolean> {
   if (blobSize(job.cas, wanted.digest) !== wanted.size) return false;
   if (wanted.diffId === undefined || readNote(job, wanted.digest) === formatDigest(wanted.diffId)) return true;
+  const { contentCheck, requireLayer } = await layerCheck();
   const check = contentCheck(wanted.digest.algorithm, wanted.diffId.algorithm);
   const fd = openBlob(job.cas, wanted.digest);
   try {
@@ -121,6 +121,7 @@ function giveUp(part: PartFile, error: unknown): void {
 
 async function transfer(job: Job, wanted: WantedBlob, content: BlobContent, part: PartFile): Promise<void> {
   if (partSize(part) > wanted.size) truncatePart(part, 0);
+  const { contentCheck, requireLayer } = await layerCheck();
   const check = contentCheck(wanted.digest.algorithm, wanted.diffId?.algorithm);
   const report = progressReporter(job, wanted.digest.hex.slice(0, 12));
   try {
@@ -147,6 +148,11 @@ async function transfer(job: Job, wanted: WantedBlob, content: BlobContent, part
   } finally {
     check.destroy();
   }
+}
+
+/** Loaded only when there is something to look through: what decompresses takes its time. */
+function layerCheck() {
+  return import("./layer-check.ts");
 }
 
 function nameOf(wanted: WantedBlob): string {

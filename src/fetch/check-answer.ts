@@ -22,7 +22,7 @@ import {
 } from "../spec/oci/mod.ts";
 import { ociImageName } from "../spec/oci-to-appc.ts";
 import { dockerSource } from "./docker-reference.ts";
-import { digestOfBytes } from "./layer-check.ts";
+import { digestOfBytes } from "./document-digest.ts";
 import { LARGEST_DOCUMENT } from "./registry.ts";
 
 /** Throws HOST_PROGRAM when the answer does not hold together, DIGEST_MISMATCH when it is not what a digest in `reference` names. */

@@ -13,9 +13,10 @@ import type { JsonValue } from "../spec/json-value.ts";
 import { type Descriptor, MEDIA_TYPE, parseConfig } from "../spec/oci/mod.ts";
 import { detectCompression, MAGIC_LENGTH } from "./decompress.ts";
 import { parseDockerReference } from "./docker-reference.ts";
+import { digestOfBytes } from "./document-digest.ts";
 import type { ImageFiles } from "./image-files.ts";
 import type { ImageSource } from "./image-source.ts";
-import { contentCheck, digestOfBytes } from "./layer-check.ts";
+import { contentCheck } from "./layer-check.ts";
 import { LARGEST_DOCUMENT } from "./registry.ts";
 
 type ArchiveReference = Extract<ImageReference, { path: string; name: string | undefined }>;

@@ -1,9 +1,8 @@
 /** An App Container image behind a URL: the archive and the signature beside it. */
 
-import { createHash } from "node:crypto";
 import { RktError } from "../core/errors.ts";
 import { quoted, redactUrl } from "../core/text.ts";
-import { type Archive, aciCheck, storeArchive } from "./aci-archive.ts";
+import type { Archive } from "./aci-archive.ts";
 import { type AciRecord, readAciRecord, writeAciRecord } from "./aci-record.ts";
 import {
   discardPart,
@@ -45,7 +44,7 @@ interface Fetched {
  * asked for again, and what it says is unchanged since an earlier fetch is taken from the store. Throws TransferError, NOT_TRUSTED (no signature), INVALID_INPUT.
  */
 export async function fetchAciUrl(job: Job, image: AciUrl): Promise<Fetched> {
-  const key = createHash("sha256").update(image.url.toString()).digest("hex");
+  const key = new Bun.CryptoHasher("sha256").update(image.url.toString()).digest("hex");
   const fresh = freshRecord(job, image, key);
   if (fresh !== undefined) return { archive: fresh.archive, signature: fresh.signature?.bytes };
   debug(job, `remote fetching from URL ${quoted(redactUrl(image.url))}`);
@@ -143,6 +142,8 @@ async function fillPart(job: Job, image: AciUrl, key: string, part: PartFile): P
 }
 
 async function fillFromUrl(job: Job, image: AciUrl, key: string, part: PartFile): Promise<AciRecord> {
+  // Loaded only when there is something to look through.
+  const { aciCheck, storeArchive } = await import("./aci-archive.ts");
   let check = aciCheck();
   let offset = 0;
   // A server without ranges makes us start again: that is progress only beyond where we have been, or it would go on for ever.

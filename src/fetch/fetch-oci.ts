@@ -20,9 +20,9 @@ import {
 import { ociImageName } from "../spec/oci-to-appc.ts";
 import { receiveBlob } from "./blob-transfer.ts";
 import { storeBytes } from "./cas.ts";
+import { digestOfBytes, requireDigest } from "./document-digest.ts";
 import type { ImageSource, RootDocument } from "./image-source.ts";
 import { inParallel, type Job } from "./job.ts";
-import { digestOfBytes, requireDigest } from "./layer-check.ts";
 import { storedBytes } from "./manifest-record.ts";
 import { LARGEST_DOCUMENT } from "./registry.ts";
 import { collectFromLookaside } from "./registry-signatures.ts";

@@ -4,6 +4,7 @@ import { createHash, type Hash } from "node:crypto";
 import { type Digest, type DigestAlgorithm, formatDigest, sameDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import { type Decompressor, decompressor } from "./decompress.ts";
+import { requireDigest } from "./document-digest.ts";
 
 export interface ContentCheck {
   /** Takes the next bytes. `chunk` may be used again only after the next call has resolved. */
@@ -72,20 +73,6 @@ export function contentCheck(
     },
     destroy: () => inner?.destroy(),
   };
-}
-
-/** The digest of `bytes`. */
-export function digestOfBytes(algorithm: DigestAlgorithm, bytes: Uint8Array): Digest {
-  return digestOf(algorithm, createHash(algorithm).update(bytes));
-}
-
-/** Throws DIGEST_MISMATCH unless `seen` is `expected`. `what` names it: "layer 3f2a…". */
-export function requireDigest(what: string, seen: Digest, expected: Digest): void {
-  if (sameDigest(seen, expected)) return;
-  throw new RktError(
-    "DIGEST_MISMATCH",
-    `Cannot use ${what}: its digest is ${formatDigest(seen)}, expected ${formatDigest(expected)}`,
-  );
 }
 
 /** Throws what is wrong with a layer: its digest, its compression, its diff id, in this order. */

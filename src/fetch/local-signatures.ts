@@ -12,7 +12,7 @@ import { quoted } from "../core/text.ts";
 import { readAll } from "../host/beneath.ts";
 import { isErrno, O } from "../host/mod.ts";
 import { SIGNATURE_LIMITS, sizeOfDocument, sizeOfSet } from "../spec/oci/signature-set.ts";
-import { digestOfBytes } from "./layer-check.ts";
+import { digestOfBytes } from "./document-digest.ts";
 
 /** A signature as it comes in a file: JSON is a Sigstore bundle, anything else an OpenPGP message. */
 export function signatureDocument(content: Uint8Array): SignatureDocument {

@@ -9,7 +9,7 @@ import { type Digest, formatDigest, parseDigest } from "../core/digest.ts";
 import { O } from "../host/mod.ts";
 import { field, optionalInteger, optionalText, readDocument, text } from "../spec/document.ts";
 import { blobSize, type Cas, keepPart, newPart, openBlob, readPieces, writePart } from "./cas.ts";
-import { digestOfBytes } from "./layer-check.ts";
+import { digestOfBytes } from "./document-digest.ts";
 
 export interface ManifestRecord {
   readonly digest: Digest;

@@ -5,10 +5,10 @@ import { internalError, RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { type Descriptor, isForeignLayerMediaType } from "../spec/oci/mod.ts";
 import { type DockerReference, dockerSource } from "./docker-reference.ts";
+import { digestOfBytes } from "./document-digest.ts";
 import { httpGet } from "./http.ts";
 import type { ImageSource } from "./image-source.ts";
 import { debug, type Job, retryOptions } from "./job.ts";
-import { digestOfBytes } from "./layer-check.ts";
 import { readManifestRecord, writeManifestRecord } from "./manifest-record.ts";
 import {
   contentFrom,

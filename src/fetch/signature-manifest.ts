@@ -5,7 +5,7 @@ import { RktError } from "../core/errors.ts";
 import type { SignatureDocument } from "../core/spine.ts";
 import { type Descriptor, parseManifest } from "../spec/oci/mod.ts";
 import { SIGNATURE_LIMITS } from "../spec/oci/signature-set.ts";
-import { digestOfBytes, requireDigest } from "./layer-check.ts";
+import { digestOfBytes, requireDigest } from "./document-digest.ts";
 import type { SignatureCollector } from "./signature-collector.ts";
 
 const COSIGN_PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json";

@@ -2,22 +2,18 @@
 
 import { internalError, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
-import type { Download, OciDownload } from "../core/spine.ts";
+import type { Download, ImageReference, OciDownload } from "../core/spine.ts";
 import { redactUrl } from "../core/text.ts";
 import { limitMemory } from "../host/confine-worker.ts";
 import { linux } from "../host/mod.ts";
 import { answer, answerEvent, answerFailure, requests } from "../host/worker-side.ts";
-import { fetchAciFile } from "./aci-archive.ts";
 import type { Cas } from "./cas.ts";
 import { discover } from "./discover.ts";
-import { dockerArchiveSource } from "./docker-archive-source.ts";
 import { fetchAciUrl } from "./fetch-aci-url.ts";
 import { fetchOci } from "./fetch-oci.ts";
 import { fetchSignature, type SignatureUrl } from "./fetch-signature.ts";
-import { archiveFiles, directoryFiles, type ImageFiles } from "./image-files.ts";
 import type { ImageSource } from "./image-source.ts";
 import type { Job } from "./job.ts";
-import { layoutSource } from "./layout-source.ts";
 import { signatureDocument } from "./local-signatures.ts";
 import {
   type DownloadMessage,
@@ -33,6 +29,8 @@ import { registrySource } from "./registry-source.ts";
 
 /** Several streams with their buffers take a tenth. */
 const MOST_MEMORY = 2 * 1024 * 1024 * 1024;
+
+type LocalReference = Extract<ImageReference, { kind: "oci-layout" | "oci-archive" | "docker-archive" }>;
 
 /** Serves the requests on stdin one after the other, answers on stdout, and ends the process when stdin ends. */
 export async function runFetchWorker(): Promise<void> {
@@ -75,12 +73,14 @@ export async function performFetch(job: Job, request: FetchRequest, source: numb
     secretHeaders: request.signature.headers,
   };
   switch (reference.kind) {
-    case "aci-file":
+    case "aci-file": {
+      const { fetchAciFile } = await import("./aci-archive.ts");
       return {
         ...(await fetchAciFile(job, source, request.anew)),
         signature: await signatureOfFile(job, signature),
         origin,
       };
+    }
     case "aci-url": {
       const url = new URL(reference.url);
       const { archive, signature: bytes } = await fetchAciUrl(job, {
@@ -92,16 +92,29 @@ export async function performFetch(job: Job, request: FetchRequest, source: numb
       if (request.place === undefined) throw internalError("the fetch worker was not told where a registry is");
       return fetchFrom(job, registrySource(job, reference, request.place), request);
     case "oci-layout":
-      return fetchFrom(job, layoutSource(reference, directoryFiles(source), request.platform), request);
     case "oci-archive":
-      return fetchFrom(job, layoutSource(reference, await archiveFiles(job, source), request.platform), request);
-    case "docker-archive": {
-      const files: ImageFiles = await archiveFiles(job, source);
-      return fetchFrom(job, await dockerArchiveSource(reference, files), request);
-    }
+    case "docker-archive":
+      return fetchFrom(job, await localSource(job, reference, source, request.platform), request);
     default:
       throw internalError(`the fetch worker was asked for a reference of kind ${reference.kind}`);
   }
+}
+
+/** What reads archives is loaded only for them: a look at a server whether something has changed need not wait for it. */
+async function localSource(
+  job: Job,
+  reference: LocalReference,
+  source: number,
+  platform: FetchRequest["platform"],
+): Promise<ImageSource> {
+  const { archiveFiles, directoryFiles } = await import("./image-files.ts");
+  if (reference.kind === "docker-archive") {
+    const { dockerArchiveSource } = await import("./docker-archive-source.ts");
+    return dockerArchiveSource(reference, await archiveFiles(job, source));
+  }
+  const { layoutSource } = await import("./layout-source.ts");
+  const files = reference.kind === "oci-layout" ? directoryFiles(source) : await archiveFiles(job, source);
+  return layoutSource(reference, files, platform);
 }
 
 /** Only when `--signature` names a URL: one beside the file is read by the caller, who can look there. */

@@ -1,7 +1,6 @@
 /** The certificate authorities that a worker's connections trust. */
 
 import { readFileSync } from "node:fs";
-import { rootCertificates } from "node:tls";
 
 /** Where distributions keep the authorities that the host's operator trusts: Debian, Fedora, SUSE, Alpine. */
 const CERTIFICATE_FILES = [
@@ -19,7 +18,7 @@ export function authorities({ bundle, extra }: { bundle: string | undefined; ext
   const base = bundle ?? hostBundle();
   if (extra === "") return base;
   // What is named replaces the runtime's own authorities, so they are named too.
-  return `${base ?? rootCertificates.join("\n")}\n${extra}`;
+  return `${base ?? process.getBuiltinModule("node:tls").rootCertificates.join("\n")}\n${extra}`;
 }
 
 function hostBundle(): string | undefined {

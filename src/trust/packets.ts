@@ -3,8 +3,6 @@
  * a signature file must hold detached signatures and nothing else.
  */
 
-import { createHash } from "node:crypto";
-
 /** RFC 4880, section 4.3. */
 export const TAG = { signature: 2, publicKey: 6, userId: 13, publicSubkey: 14 } as const;
 
@@ -112,7 +110,7 @@ export function keyringFingerprints(bytes: Buffer): string[] {
 export function packetFingerprint({ body }: Packet): string | undefined {
   if (body[0] !== 4 || body.length > 0xffff) return undefined;
   const head = Buffer.from([0x99, body.length >> 8, body.length & 0xff]);
-  return createHash("sha1").update(head).update(body).digest("hex");
+  return new Bun.CryptoHasher("sha1").update(head).update(body).digest("hex");
 }
 
 /** The armored form of a public key. */
