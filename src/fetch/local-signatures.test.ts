@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { imageIdFromSha512, parseDigest } from "../core/digest.ts";
 import type { OciDownload, SignatureSet } from "../core/spine.ts";
-import { digestOfBytes } from "./layer-check.ts";
+import { digestOfBytes } from "./document-digest.ts";
 import { signatureDocument, withLocalSignatures } from "./local-signatures.ts";
 
 let root: string;
