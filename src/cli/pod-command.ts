@@ -57,7 +57,7 @@ function readManifestFile(input: CommandInput): PodContent {
   }
   const path = resolve(flags.string("pod-manifest"));
   try {
-    return { kind: "manifest", text: readFileSync(path, "utf8") };
+    return { kind: "manifest", path, text: readFileSync(path, "utf8") };
   } catch (cause) {
     throw new RktError("NOT_FOUND", `Cannot read the pod manifest ${quoted(path)}`, { cause });
   }

@@ -1,7 +1,7 @@
 /** From flag values to what src/stage0 takes. Every check that needs no image or store is made here, before anything is touched. */
 
 import { resolve } from "node:path";
-import { RktError } from "../core/errors.ts";
+import { aboutSubject, RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import {
   cpuSharesIsolator,
@@ -27,13 +27,13 @@ import type { FlagValues, ImageArgument } from "./command.ts";
 import { seccompFlag } from "./seccomp-flag.ts";
 
 export function readPodOptions(flags: FlagValues): PodOptions {
-  const volumes = flags.list("volume").map(parseVolume);
+  const volumes = flags.list("volume").map((word) => ofFlag("volume", word, parseVolume));
   const twice = volumes.find((volume, index) => volumes.findIndex((other) => other.name === volume.name) !== index);
   if (twice !== undefined) throw new RktError("USAGE", `duplicate volume name ${quoted(twice.name)}`);
   return {
     volumes,
-    mounts: flags.list("mount").map(parseMount),
-    ports: flags.list("port").map(parsePort),
+    mounts: flags.list("mount").map((word) => ofFlag("mount", word, parseMount)),
+    ports: flags.list("port").map((word) => ofFlag("port", word, parsePort)),
     environment: {
       inherited: flags.bool("inherit-env") ? callerEnvironment(process.env) : [],
       fromFiles: flags.list("set-env-file").flatMap((file) => readVariableFile(resolve(file))),
@@ -77,7 +77,7 @@ export function readAppOptions(image: ImageArgument): AppOptions {
     workingDirectory: workingDirectory(text("working-dir")),
     readOnlyRootFs: flags.given("readonly-rootfs") ? flags.bool("readonly-rootfs") : undefined,
     environment: parseVariables(flags.list("environment"), "environment"),
-    mounts: flags.list("mount").map(parseMount),
+    mounts: flags.list("mount").map((word) => ofFlag("mount", word, parseMount)),
     annotations: [...namedValues(flags, "annotation"), ...stdioAnnotations(flags)],
     userAnnotations: parseVariables(flags.list("user-annotation"), "user-annotation"),
     userLabels: parseVariables(flags.list("user-label"), "user-label"),
@@ -159,6 +159,15 @@ function namedValues(flags: FlagValues, name: string): NameValue[] {
     name: parseAcIdentifier(pair.name),
     value: pair.value,
   }));
+}
+
+/** A flag's value, parsed; what is wrong with it is told with the whole of it. */
+function ofFlag<T>(flag: string, word: string, parse: (word: string) => T): T {
+  try {
+    return parse(word);
+  } catch (error) {
+    throw aboutSubject(error, quoted(word), `Cannot use ${quoted(word)} for --${flag}`);
+  }
 }
 
 function wholeNumber(word: string, flag: string, least: number, most: number): number {

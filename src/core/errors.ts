@@ -96,5 +96,17 @@ export function internalError(what: string, cause?: unknown): RktError {
 export function errorLine(error: unknown): string {
   const [first = "", ...causes] = errorChain(error);
   const innermost = causes.at(-1);
-  return innermost === undefined ? first : `${first}: ${innermost}`;
+  return innermost === undefined ? first : `${first}: ${reasonOf(innermost)}`;
+}
+
+/** Of "ENOENT: no such file or directory, open '/x'" the reason: what was to be opened is said before. */
+function reasonOf(message: string): string {
+  return /^E[A-Z0-9]+: ([^,]+), [a-z0-9_]+( '.*')?$/.exec(message)?.[1] ?? message;
+}
+
+/** An error that does not say what it is about, `subject`, is given a sentence that does; any other comes back as it is. */
+export function aboutSubject(error: unknown, subject: string, sentence: string): unknown {
+  if (!(error instanceof RktError) || errorChain(error).some((message) => message.includes(subject))) return error;
+  const { code, message, hint, cause } = error;
+  return new RktError(code, `${sentence}: ${message}`, { ...(hint === undefined ? {} : { hint }), cause });
 }

@@ -150,8 +150,7 @@ function openSource(reference: ImageReference): number | undefined {
   try {
     fd = openSync(path, O.RDONLY | O.CLOEXEC | O.NONBLOCK | (directory ? O.DIRECTORY : 0));
   } catch (cause) {
-    if (isErrno(cause, "ENOENT"))
-      throw new RktError("NOT_FOUND", `Cannot open ${quoted(path)}: no such file`, { cause });
+    if (isErrno(cause, "ENOENT")) throw new RktError("NOT_FOUND", `Cannot open ${quoted(path)}`, { cause });
     if (isErrno(cause, "ENOTDIR")) throw notA("directory with an OCI image layout", path);
     throw new RktError(isErrno(cause, "EACCES") ? "PERMISSION" : "SYSTEM_CALL", `Cannot open ${quoted(path)}`, {
       cause,

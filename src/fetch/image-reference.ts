@@ -42,6 +42,10 @@ export function parseImageReference(text: string, cwd: string): ImageReference {
     case "cimd":
       return cimd(text);
     default:
+      if (scheme !== undefined && text.slice(scheme.length).startsWith("://"))
+        throw invalid(text, "expected docker://, https://, http:// or file://, or a name without a scheme");
+      // Nobody's name begins so: it is a hash that was copied badly, and not to be asked for in the network.
+      if (/^sha512-[^/]*$/.test(text)) throw invalid(text, "expected sha512- and 2 to 128 hexadecimal digits");
       return pathOrName(text, cwd);
   }
 }

@@ -49,6 +49,17 @@ export function podCgroupName(uuid: PodUuid): string {
   return `rkt-${uuid}`;
 }
 
+/** Where {@link createPodCgroup} will make the pod's cgroup: to be recorded before, so that a crash in between leaves none that nobody knows of. */
+export function planPodCgroup(uuid: PodUuid, layout: CgroupLayout = detectCgroups()): PodCgroup {
+  const [first] = layout.hierarchies;
+  if (first === undefined) throw new RktError("UNSUPPORTED", "Cannot use cgroups: no hierarchy is mounted");
+  const subcgroup = join(first.own, podCgroupName(uuid));
+  const others = layout.hierarchies
+    .map(({ name, own }): [string, string] => [name, join(own, podCgroupName(uuid))])
+    .filter(([, path]) => path !== subcgroup);
+  return { subcgroup: subcgroup.slice(1), paths: new Map(others) };
+}
+
 /**
  * Makes the pod's cgroup in every hierarchy (0755: systemd-nspawn searches it as another user). `skipped` names v1 controllers that refused: their isolators
  * will not work, so the caller says so. Throws SYSTEM_CALL or PERMISSION-like errors when the first hierarchy refuses, UNSUPPORTED without cgroups.
@@ -57,24 +68,17 @@ export function createPodCgroup(
   uuid: PodUuid,
   layout: CgroupLayout = detectCgroups(),
 ): PodCgroup & { readonly skipped: readonly string[] } {
-  const [first] = layout.hierarchies;
-  if (first === undefined) throw new RktError("UNSUPPORTED", "Cannot use cgroups: no hierarchy is mounted");
-  const name = podCgroupName(uuid);
-  const subcgroup = join(first.own, name);
-  const paths = new Map<string, string>();
+  const planned = planPodCgroup(uuid, layout);
   const skipped: string[] = [];
-  for (const hierarchy of layout.hierarchies) {
-    const path = join(hierarchy.own, name);
+  for (const [index, hierarchy] of layout.hierarchies.entries()) {
     try {
-      createIn(hierarchy, path);
+      createIn(hierarchy, join(hierarchy.own, podCgroupName(uuid)));
     } catch (error) {
-      if (hierarchy === first) throw error;
+      if (index === 0) throw error;
       skipped.push(hierarchy.name);
-      continue;
     }
-    if (path !== subcgroup) paths.set(hierarchy.name, path);
   }
-  return { subcgroup: subcgroup.slice(1), paths, skipped };
+  return { ...planned, skipped };
 }
 
 function createIn(hierarchy: CgroupHierarchy, path: string): void {
@@ -137,6 +141,13 @@ export function joinPodCgroup(
   return { controllers: unified === undefined || layout.kind !== "v2" ? [] : handDownControllers(unified.directory) };
 }
 
+/** Undoes {@link joinPodCgroup} for `pid` where the kernel allows it: the pod's cgroup was made right below the one that the process came from. */
+export function moveToParentCgroup(cgroup: PodCgroup, pid: number, layout: CgroupLayout = detectCgroups()): void {
+  for (const { directory } of directoriesOf(cgroup, layout)) {
+    if (processesOf(directory).includes(pid)) tryWriteControl(join(directory, ".."), "cgroup.procs", String(pid));
+  }
+}
+
 /** Enables in the parent whatever it has; what the kernel refuses (EBUSY: processes left in it) stays off. */
 function handDownControllers(directory: string): string[] {
   const parent = join(directory, "..");
@@ -145,7 +156,7 @@ function handDownControllers(directory: string): string[] {
   return (readControl(directory, "cgroup.controllers") ?? "").split(/\s+/).filter((name) => name !== "");
 }
 
-/** Writes `subcgroup` and what goes with it into the pod's directory; before the hand-over, so that no process of the pod is ever unaccounted for. */
+/** Writes `subcgroup` and what goes with it into the pod's directory; before the cgroup is made, so that it and its processes are always accounted for. */
 export function recordPodCgroup(podDir: string, cgroup: PodCgroup): void {
   if (cgroup.paths.size > 0) {
     const lines = [...cgroup.paths].map(([name, path]) => `${name}:${path}\n`);

@@ -23,7 +23,7 @@ export { podManifest } from "./manifest.ts";
 export { type AppNames, appImageName, appNames } from "./names.ts";
 export { createPod, ensurePodDirs, movePod, openPodDir, stateDirOf, uuidOf } from "./pod-dir.ts";
 export { takePrepareLock } from "./prepare-lock.ts";
-export { killPodProcesses, type ProcessFinder, processFinder } from "./processes.ts";
+export { killPodProcesses, leavePodCgroup, type ProcessFinder, processFinder } from "./processes.ts";
 export { podFileTime, readPodFile, readPodLink, readPodNumber } from "./read.ts";
 export { type CallStage1, endProcesses, moveToGarbage, type Remover, removeGarbage } from "./remove.ts";
 export { isAfterRun, isFinished, type PodState, podState } from "./state.ts";

@@ -13,6 +13,7 @@ import {
   type CgroupLayout,
   detectCgroups,
   killPodCgroup,
+  moveToParentCgroup,
   type PodCgroup,
   podCgroupPopulated,
   podCgroupProcesses,
@@ -76,6 +77,12 @@ export async function killPodProcesses(
     for (const pid of left) killRooted(host, pid, pod.uuid);
     await Bun.sleep(pause);
   }
+}
+
+/** Moves this process out of the cgroup of a pod whose start failed in it. */
+export function leavePodCgroup(finder: ProcessFinder, pod: { readonly dir: string; readonly uuid: PodUuid }): void {
+  const cgroup = finder.cgroupOf(pod.dir, pod.uuid);
+  if (cgroup !== undefined) moveToParentCgroup(cgroup, process.pid, finder.layout);
 }
 
 /** Looks once more before it kills: between the search and now the number may have passed to another process. */

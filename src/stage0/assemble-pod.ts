@@ -2,8 +2,9 @@
 
 import { closeSync } from "node:fs";
 import type { Engine } from "../core/engine.ts";
-import { RktError } from "../core/errors.ts";
+import { aboutSubject, RktError } from "../core/errors.ts";
 import type { ImageReference, PreparedPod, RenderedTree } from "../core/spine.ts";
+import { quoted } from "../core/text.ts";
 import { linux } from "../host/mod.ts";
 import { resolvePorts } from "../network/ports.ts";
 import { createPod } from "../pod/mod.ts";
@@ -16,6 +17,7 @@ import {
   parsePodManifest,
   type RuntimeApp,
 } from "../spec/appc/mod.ts";
+import { abandonPod } from "./abandon-pod.ts";
 import type { AppOptions } from "./app-options.ts";
 import { checkVolumeSources } from "./check-volumes.ts";
 import { obtainImage, type PullPolicy } from "./obtain-image.ts";
@@ -33,7 +35,7 @@ export interface RequestedImage {
 export type PodContent =
   | { readonly kind: "images"; readonly images: readonly RequestedImage[]; readonly pod: PodOptions }
   /** Text of a `--pod-manifest` file. */
-  | { readonly kind: "manifest"; readonly text: string };
+  | { readonly kind: "manifest"; readonly path: string; readonly text: string };
 
 export interface AssembleInput {
   readonly content: PodContent;
@@ -52,7 +54,7 @@ export interface AssembledPod {
   readonly stage1: Stage1;
 }
 
-/** Gives a pod under pods/prepare, whole, locked by this process. On failure the pod's directory stays for gc (aborted prepare), as in rkt 1.x. */
+/** Gives a pod under pods/prepare, whole, locked by this process. On failure nothing of the pod is left. */
 export async function assemblePod(engine: Engine, input: AssembleInput): Promise<AssembledPod> {
   // Loaded images are fetched before the pod exists: most failures then leave nothing behind.
   const requested = await obtainAll(engine, input);
@@ -64,11 +66,26 @@ export async function assemblePod(engine: Engine, input: AssembleInput): Promise
     resolvePorts(manifest);
     if (input.starts !== undefined) checkStart(manifest, input.starts);
     const pod = createPod(engine.dataDir, linux);
-    input.onUuid?.(pod.uuid);
-    await preparePod(engine, pod, { manifest, trees, stage1, noOverlay: input.noOverlay });
+    try {
+      input.onUuid?.(pod.uuid);
+      await preparePod(engine, pod, { manifest, trees, stage1, noOverlay: input.noOverlay });
+    } catch (error) {
+      await abandonPod(engine, pod);
+      throw error;
+    }
     return { pod, manifest, stage1 };
   } finally {
     closeSync(lock);
+  }
+}
+
+function readPodManifest(path: string, text: string): PodManifest {
+  try {
+    const manifest = parsePodManifest(text);
+    if (manifest.apps.length > 0) return manifest;
+    throw new RktError("INVALID_INPUT", "pod must contain at least one application");
+  } catch (error) {
+    throw aboutSubject(error, path, `Cannot use the file ${quoted(path)}`);
   }
 }
 
@@ -113,8 +130,8 @@ async function renderAll(
 ): Promise<{ manifest: PodManifest; trees: Map<string, RenderedTree> }> {
   const trees = new Map<string, RenderedTree>();
   if (input.content.kind === "manifest") {
-    const manifest = parsePodManifest(input.content.text);
-    if (manifest.apps.length === 0) throw new RktError("INVALID_INPUT", "pod must contain at least one application");
+    const { path, text } = input.content;
+    const manifest = readPodManifest(path, text);
     const apps: RuntimeApp[] = [];
     for (const app of manifest.apps) {
       const reference = { kind: "hash", text: app.image.id } as const;

@@ -4,9 +4,9 @@
 
 import { loadConfig, lookasideUrl } from "../config/mod.ts";
 import type { Engine } from "../core/engine.ts";
-import { RktError } from "../core/errors.ts";
+import { aboutSubject, RktError } from "../core/errors.ts";
 import type { Download, ImageReference, StoredImage } from "../core/spine.ts";
-import { redactUrl } from "../core/text.ts";
+import { quoted, redactUrl } from "../core/text.ts";
 import { linux } from "../host/mod.ts";
 import { findImage, initDataDir, referenceName, touchImage, whileFetching } from "../store/mod.ts";
 import { isWhole } from "./whole-image.ts";
@@ -139,6 +139,16 @@ export async function fetchVerifyStore(
   reference: ImageReference,
   options: ObtainOptions,
 ): Promise<StoredImage> {
+  try {
+    return await fetchAndVerify(engine, reference, options);
+  } catch (error) {
+    // What is wrong inside an archive or a manifest is found by workers, which do not know where it came from.
+    const subject = reference.kind === "aci-url" ? redactUrl(reference.url) : nameOf(reference);
+    throw aboutSubject(error, subject, `Cannot fetch image ${quoted(subject)}`);
+  }
+}
+
+async function fetchAndVerify(engine: Engine, reference: ImageReference, options: ObtainOptions): Promise<StoredImage> {
   const [{ fetchImage }, { verifyDownload }, { putImage }, { knownVerdict }, { extendingStartTimeout }] =
     await Promise.all([
       import("../fetch/mod.ts"),

@@ -1,7 +1,7 @@
 /** The pod manifest that a command line means (rkt 1.x: stage0/run.go). Pure. */
 
 import { posix } from "node:path";
-import { RktError } from "../core/errors.ts";
+import { aboutSubject, RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { RKT_VERSION } from "../core/version.ts";
 import type {
@@ -146,8 +146,8 @@ function mergeIsolators(image: readonly Isolator[], options: AppOptions): Isolat
   const put = (isolator: Isolator, ...names: string[]) => {
     merged = replaceIsolators(merged, [isolator.name, ...names], isolator);
   };
-  if (memory !== undefined) put(memoryIsolator(memory));
-  if (cpu !== undefined) put(resourceIsolator(ISOLATOR.cpu, cpu));
+  if (memory !== undefined) put(ofFlag("memory", memory, memoryIsolator));
+  if (cpu !== undefined) put(ofFlag("cpu", cpu, (amount) => resourceIsolator(ISOLATOR.cpu, amount)));
   if (cpuShares !== undefined) put(cpuSharesIsolator(cpuShares));
   if (oomScoreAdj !== undefined) put(oomScoreAdjIsolator(oomScoreAdj));
   if (capsRetain !== undefined) put(capabilitiesIsolator("retain", capsRetain), ISOLATOR.capsRemove);
@@ -159,6 +159,14 @@ function mergeIsolators(image: readonly Isolator[], options: AppOptions): Isolat
   if (options.noNewPrivileges !== undefined) put({ name: ISOLATOR.noNewPrivileges, value: options.noNewPrivileges });
   if (options.apparmorProfile !== undefined) put(apparmorIsolator(options.apparmorProfile));
   return merged;
+}
+
+function ofFlag(flag: string, word: string, make: (word: string) => Isolator): Isolator {
+  try {
+    return make(word);
+  } catch (error) {
+    throw aboutSubject(error, `--${flag}`, `Cannot use ${quoted(word)} for --${flag}`);
+  }
 }
 
 /** Less than one page cannot hold a program; such a number is a unit forgotten. */

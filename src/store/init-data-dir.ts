@@ -204,7 +204,9 @@ function makeRoot(dataDir: DataDir, host: Host): boolean {
     return true;
   } catch (error) {
     if (isErrno(error, "EACCES", "EPERM", "EROFS")) return false;
-    throw error;
+    if (isErrno(error, "EEXIST", "ENOTDIR"))
+      throw new RktError("INVALID_INPUT", `Cannot use ${quoted(dataDir.root)} as data directory: it is no directory`);
+    throw new RktError("SYSTEM_CALL", `Cannot make the data directory ${quoted(dataDir.root)}`, { cause: error });
   }
 }
 

@@ -12,6 +12,7 @@ import {
   detectCgroups,
   joinPodCgroup,
   type PodCgroup,
+  planPodCgroup,
   recordPodCgroup,
 } from "../../src/host/cgroup.ts";
 import { CLONE, callerState, type Host, handOver, MS } from "../../src/host/mod.ts";
@@ -130,8 +131,8 @@ function imageSystemd({ stage1Rootfs: root }: PodFiles): [string, ...string[]] {
 
 /** A cgroup of the pod's own, in every hierarchy, joined and recorded before anything is started in it. */
 function joinCgroup(io: Stage1Io, uuid: PodUuid, layout: CgroupLayout): PodCgroup {
+  recordPodCgroup(io.podDir, planPodCgroup(uuid, layout));
   const cgroup = createPodCgroup(uuid, layout);
-  recordPodCgroup(io.podDir, cgroup);
   for (const name of cgroup.skipped)
     io.emit({
       kind: "warning",

@@ -50,6 +50,15 @@ function strayCalls(main: number, calls: readonly SystemCall[]): { stretches: nu
   return { stretches, stray };
 }
 
+/** Libraries and databases that the main thread opened after it had left the host's root: they would be the image's, loaded as root (CVE-2019-14271). */
+function loadedAfterwards(main: number, calls: readonly SystemCall[]): SystemCall[] {
+  const own = calls.filter((call) => call.tid === main);
+  const from = own.findIndex((call) => call.name === "unshare" && call.args.includes("CLONE_NEWNS"));
+  const to = own.findIndex((call, index) => index > from && call.name === "execve");
+  const names = /\.so\b|nsswitch|locale|gconv|\/etc\/(passwd|group)/;
+  return own.slice(from, to).filter((call) => call.name.startsWith("open") && names.test(call.args));
+}
+
 const program = (call: SystemCall) => /^"([^"]*)"/.exec(call.args)?.[1] ?? "";
 
 const shell = ["--exec=/bin/sh", "--", "-c", "exit 4"];
@@ -70,6 +79,7 @@ describe("after a change of namespace or root, no thread but the main one touche
       expect(stretches).toBeGreaterThanOrEqual(least);
       expect(threadsOf(main, calls).size).toBeGreaterThan(2);
       expect(stray).toEqual([]);
+      expect(loadedAfterwards(main, calls)).toEqual([]);
     });
   }
 

@@ -28,8 +28,7 @@ export const command: Command = {
 async function runPreparedCommand(input: CommandInput): Promise<never> {
   const { engine, flags, args } = input;
   const [uuid, ...others] = args;
-  if (uuid === undefined || others.length > 0)
-    throw new RktError("USAGE", "run-prepared: must provide exactly one UUID");
+  if (uuid === undefined || others.length > 0) throw new RktError("USAGE", "must provide exactly one UUID");
   const start = readStartOptions(flags);
   const resolver = resolverFiles(start.dns);
   checkMetadata(start.net, flags);

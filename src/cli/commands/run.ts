@@ -5,6 +5,7 @@ import { RktError } from "../../core/errors.ts";
 import { quoted } from "../../core/text.ts";
 import { linux } from "../../host/mod.ts";
 import { movePod } from "../../pod/mod.ts";
+import { abandonPod, rememberHome } from "../../stage0/abandon-pod.ts";
 import { assemblePod } from "../../stage0/assemble-pod.ts";
 import { resolverFiles } from "../../stage0/resolver-files.ts";
 import { startPod } from "../../stage0/run.ts";
@@ -52,7 +53,14 @@ async function runCommand(input: CommandInput): Promise<never> {
   });
   // Straight to run: this process owns the pod, so nobody needs it in "prepared".
   const running = movePod(engine.dataDir, linux, pod, "run");
-  return startPod(engine, running, { manifest, stage1, options: { ...start, resolver: resolverFiles(start.dns) } });
+  const home = rememberHome();
+  try {
+    const options = { ...start, resolver: resolverFiles(start.dns) };
+    return await startPod(engine, running, { manifest, stage1, options });
+  } catch (error) {
+    await abandonPod(engine, running, home);
+    throw error;
+  }
 }
 
 function saveUuid(path: string, uuid: string): void {
