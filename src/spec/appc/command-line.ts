@@ -33,7 +33,6 @@ export function parseMount(flag: string): Mount {
   const path = fields.get("target") ?? "";
   if (volume === "") throw invalid("volume must be set");
   if (path === "") throw invalid("path must be set");
-  if (!path.startsWith("/")) throw invalid(`target ${quoted(path)} must be an absolute path`);
   if (!isAcName(volume)) {
     throw invalid(`invalid volume name ${quoted(volume)} in --mount flag ${quoted(flag)}: ${acNameProblem(volume)}`);
   }
