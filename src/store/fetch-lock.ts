@@ -19,7 +19,7 @@ export async function whileFetching<T>(
   options: StoreOptions = {},
 ): Promise<T> {
   const store = openStore(dataDir, options);
-  const fd = openLock(store);
+  const fd = openLock(store, O.CREAT);
   try {
     if (fd !== undefined)
       await lockWithBackoff(store.host, fd, "shared", { what: "the image store", timeout: LONGEST_WAIT });
@@ -31,7 +31,7 @@ export async function whileFetching<T>(
 
 /** Takes the lock, exclusive, unless a fetch is going on (undefined then). */
 export function tryFetchLock(store: Store): (() => void) | undefined {
-  const fd = openLock(store);
+  const fd = openLock(store, 0);
   // Nobody has ever fetched, or the caller may not look: nothing is collected by such a caller either.
   if (fd === undefined) return () => {};
   if (tryLock(store.host, fd, "exclusive")) return () => closeSync(fd);
@@ -39,10 +39,10 @@ export function tryFetchLock(store: Store): (() => void) | undefined {
   return undefined;
 }
 
-function openLock({ dataDir, host, ...rest }: Store): number | undefined {
+function openLock({ dataDir, host, ...rest }: Store, create: number): number | undefined {
   const path = inCas({ dataDir, host, ...rest }, `${dataDir.imageLocks}/fetch`);
   try {
-    return openBeneath(host, dataDir.cas, path, O.RDWR | O.CREAT, 0o660);
+    return openBeneath(host, dataDir.cas, path, O.RDWR | create, create === 0 ? 0 : 0o660);
   } catch (error) {
     // ENOSPC: the lock file is made by the first fetch; where there is no room for it, there is none for an image.
     if (isErrno(error, "EACCES", "EPERM", "EROFS", "ENOENT", "ENOSPC", "EDQUOT")) return undefined;

@@ -35,7 +35,7 @@ const FORMAT_LIMIT = 64;
 export function initDataDir(dataDir: DataDir, host: Host): void {
   if (isComplete(dataDir, host)) return;
   if (!makeRoot(dataDir, host)) return;
-  const root = host.openat(AT_FDCWD, dataDir.root, O.RDONLY | O.DIRECTORY | O.CLOEXEC, 0);
+  const root = openRoot(dataDir, host);
   try {
     waitForOthers(host, root);
     if (isComplete(dataDir, host)) return;
@@ -207,6 +207,18 @@ function makeRoot(dataDir: DataDir, host: Host): boolean {
     if (isErrno(error, "EEXIST", "ENOTDIR"))
       throw new RktError("INVALID_INPUT", `Cannot use ${quoted(dataDir.root)} as data directory: it is no directory`);
     throw new RktError("SYSTEM_CALL", `Cannot make the data directory ${quoted(dataDir.root)}`, { cause: error });
+  }
+}
+
+function openRoot(dataDir: DataDir, host: Host): number {
+  try {
+    return host.openat(AT_FDCWD, dataDir.root, O.RDONLY | O.DIRECTORY | O.CLOEXEC, 0);
+  } catch (cause) {
+    if (!isErrno(cause, "EACCES")) throw cause;
+    throw new RktError("PERMISSION", `Cannot use data directory ${quoted(dataDir.root)}: permission denied`, {
+      hint: "become root, or a member of the group rkt",
+      cause,
+    });
   }
 }
 
