@@ -62,7 +62,8 @@ async function work(): Promise<void> {
 function tell(honest: Download, what: string): void {
   switch (what) {
     case "nothing":
-      return process.exit(0);
+      process.exit(0);
+      break;
     case "no JSON":
       return void writeSync(1, "{\n");
     case "an endless line":
