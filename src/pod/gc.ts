@@ -1,8 +1,10 @@
 /** `rkt gc`: pods that are over become garbage, and garbage that is old enough goes. Two passes, so that what exited can be looked at for a while. */
 
+import { existsSync } from "node:fs";
 import type { PodStateDir } from "../core/data-dir.ts";
 import { errorLine } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
+import { tryLock } from "../host/lock.ts";
 import { eachPod, type Pod } from "./find.ts";
 import { moveToGarbage, type Remover, removeGarbage } from "./remove.ts";
 import { changedAt } from "./view.ts";
@@ -42,7 +44,7 @@ export async function collectGarbage(remover: Remover, options: GcOptions): Prom
   let failures = 0;
   const remove = async (pod: Pod) => {
     options.say(`Garbage collecting pod ${quoted(pod.uuid)}`);
-    if (!(await removeGarbage(remover, pod))) failures += 1;
+    if (!(await removeGarbage(remover, pod)) && !isAnothers(remover, pod)) failures += 1;
   };
   await each(remover, ["exited-garbage"], async (pod) => {
     if (pod.state === "exited deleting") return;
@@ -54,6 +56,11 @@ export async function collectGarbage(remover: Remover, options: GcOptions): Prom
     if (pod.state === "garbage") await remove(pod);
   });
   return failures;
+}
+
+/** Another gc removes, or has removed, the pod: it holds the lock, which this process would hold had it got that far. */
+function isAnothers({ host }: Remover, pod: Pod): boolean {
+  return !existsSync(pod.dir) || !tryLock(host, pod.fd, "shared");
 }
 
 /** One pod's trouble is told and does not keep the others. */

@@ -15,7 +15,7 @@ import { RKT, type TestRkt, testRkt } from "../harness/rkt.ts";
 import { parseTrace } from "../harness/strace.ts";
 import { runProgram, type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(600_000);
 
 let images: TemporaryDirectory;
 let layout: string;

@@ -12,7 +12,7 @@ import { type Census, type CensusScope, censusScope, leftBehind, takeCensus } fr
 import { type Result, RKT, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 import { parseTrace, type SystemCall } from "../harness/strace.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(600_000);
 
 const INSECURE = "--insecure-options=image";
 

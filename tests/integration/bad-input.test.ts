@@ -10,7 +10,7 @@ import { buildAci, buildBusyboxOci, packOciArchive } from "../harness/images.ts"
 import { type Census, type CensusScope, censusScope, leftBehind, takeCensus } from "../harness/leaks.ts";
 import { mountsBelow, type TestRkt, testRkt } from "../harness/rkt.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 let rkt: TestRkt;
 let image = "";
