@@ -31,6 +31,8 @@ export interface FetchOptions {
   readonly signature: string | undefined;
   /** Below which URL the simple-signing signatures of a registry's image lie, its repository's name included (`lookasideUrl` of src/config). */
   readonly lookaside?: string | undefined;
+  /** True: an image of a registry for which no signature is found will be refused, so that it need not be fetched. */
+  readonly signatureRequired?: boolean;
   readonly emit: Emit;
   /** An ACI is transferred and stored whatever an earlier fetch has noted and stored. */
   readonly anew?: boolean;
@@ -104,8 +106,9 @@ function endpointsOf(reference: ImageReference, config: Config): readonly (Regis
 
 /** What another server may do better. A full disk or a missing right stays what it is; malicious content must not be tried around. */
 function isMirrorsFault(error: unknown): error is RktError {
-  const codes = ["NOT_FOUND", "NETWORK", "HTTP_STATUS", "AUTHENTICATION", "DIGEST_MISMATCH", "INVALID_INPUT"];
-  return error instanceof RktError && codes.includes(error.code);
+  const transfer = ["NOT_FOUND", "NETWORK", "HTTP_STATUS", "AUTHENTICATION", "DIGEST_MISMATCH", "INVALID_INPUT"];
+  // NOT_TRUSTED: not every mirror has the signatures that stand beside an image.
+  return error instanceof RktError && [...transfer, "NOT_TRUSTED"].includes(error.code);
 }
 
 async function requestFor(
@@ -134,9 +137,10 @@ async function requestFor(
 }
 
 /** With `--signature` the worker looks nowhere else, but still hands over the indexes that led to the image. */
-function signaturePlaces({ signature, lookaside }: FetchOptions): SignaturePlaces {
+function signaturePlaces({ signature, lookaside, signatureRequired = false }: FetchOptions): SignaturePlaces {
   return {
     given: signature !== undefined,
+    required: signatureRequired && signature === undefined,
     lookaside: lookaside === undefined || lookaside.startsWith("file:") ? [] : [lookaside],
   };
 }

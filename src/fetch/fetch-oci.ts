@@ -47,6 +47,8 @@ interface CheckedManifest {
 export interface SignaturePlaces {
   /** True: `--signature` names the one signature that counts, so nothing is looked for. */
   readonly given: boolean;
+  /** True: without any signature the image will be refused, so that its layers need not be fetched. */
+  readonly required: boolean;
   /** URLs that end in the repository's name (containers-registries.d(5), "lookaside"). */
   readonly lookaside: readonly string[];
 }
@@ -68,6 +70,7 @@ export async function fetchOci(
   assertImage(manifest);
   const config = await fetchConfig(job, source, manifest.config);
   const signatures = places && (await findSignatures(job, source, checked, places));
+  if (places?.required === true && signatures?.documents.length === 0) throw unsigned(signatures, source, origin);
   const layers = pairLayers(manifest, config);
   await inParallel(job, layers, PARALLEL_LAYERS, (inner, layer) =>
     receiveBlob(inner, layer.ref, source.layer(layer.descriptor)),
@@ -112,6 +115,21 @@ async function findSignatures(
     collectFromLookaside(job, lookaside, subjects, collector),
   ]);
   return collector.result();
+}
+
+function unsigned(
+  { searched }: SignatureSet,
+  { origin: { registry, repository } }: ImageSource,
+  origin: string,
+): RktError {
+  const places = searched.join(", ");
+  return new RktError(
+    "NOT_TRUSTED",
+    `Cannot verify image ${quoted(origin)}: it has no signature; looked at ${places}`,
+    {
+      hint: `sign it, and trust its signer with "rkt trust --prefix=${registry}/${repository} KEY" (or --identity and --issuer); or accept it unsigned with --insecure-options=image`,
+    },
+  );
 }
 
 async function resolveManifest(job: Job, source: ImageSource, platform: WantedPlatform): Promise<CheckedManifest> {

@@ -2,7 +2,7 @@
  * Steps 1 to 3 in a row: a name becomes a verified image in the store. What is in the store already, and verified, costs no worker and no network.
  */
 
-import { loadConfig, lookasideUrl } from "../config/mod.ts";
+import { loadConfig } from "../config/mod.ts";
 import type { Engine } from "../core/engine.ts";
 import { aboutSubject, RktError } from "../core/errors.ts";
 import type { Download, ImageReference, StoredImage } from "../core/spine.ts";
@@ -149,19 +149,27 @@ export async function fetchVerifyStore(
 }
 
 async function fetchAndVerify(engine: Engine, reference: ImageReference, options: ObtainOptions): Promise<StoredImage> {
-  const [{ fetchImage }, { verifyDownload }, { putImage }, { knownVerdict }, { extendingStartTimeout }] =
-    await Promise.all([
-      import("../fetch/mod.ts"),
-      import("../trust/mod.ts"),
-      import("../store/mod.ts"),
-      import("./known-verdict.ts"),
-      import("./start-timeout.ts"),
-    ]);
+  const [
+    { fetchImage },
+    { verifyDownload },
+    { putImage },
+    { knownVerdict },
+    { extendingStartTimeout },
+    { signatureSearch },
+  ] = await Promise.all([
+    import("../fetch/mod.ts"),
+    import("../trust/mod.ts"),
+    import("../store/mod.ts"),
+    import("./known-verdict.ts"),
+    import("./start-timeout.ts"),
+    import("./signature-places.ts"),
+  ]);
   if (reference.kind === "appc" && !engine.insecure.image) {
     const { offerDiscoveredKeys } = await import("./discover-keys.ts");
     await offerDiscoveredKeys(engine, reference.name);
   }
   const config = loadConfig(engine);
+  const search = signatureSearch(engine, reference);
   return whileFetching(engine.dataDir, async () => {
     const fetchIt = (anew: boolean) =>
       fetchImage(reference, {
@@ -169,7 +177,7 @@ async function fetchAndVerify(engine: Engine, reference: ImageReference, options
         insecure: engine.insecure,
         config,
         signature: options.signature,
-        lookaside: lookasideFor(engine, reference),
+        ...search,
         emit: extendingStartTimeout(engine.emit),
         anew,
       });
@@ -189,11 +197,4 @@ async function fetchAndVerify(engine: Engine, reference: ImageReference, options
     const latest = reference.kind === "appc" && !reference.labels.some((label) => label.name === "version");
     return putImage(engine.dataDir, verified, name === undefined ? [] : [name], { emit: engine.emit, latest });
   });
-}
-
-/** Only where signatures matter: a broken registries.d must not stop somebody who asked for none. */
-function lookasideFor({ insecure, localConfigDir }: Engine, reference: ImageReference): string | undefined {
-  if (insecure.image || reference.kind !== "docker") return undefined;
-  const { registry, repository, tag } = reference;
-  return lookasideUrl(localConfigDir, registry === "registry-1.docker.io" ? "docker.io" : registry, repository, tag);
 }

@@ -43,10 +43,8 @@ export interface PolicySubject {
 const LARGEST_FILE = 1024 * 1024;
 
 /** The rules in force for an image; undefined when the operator put no policy.json in force. Throws INVALID_CONFIG. */
-export function policyFor(subject: PolicySubject, { localConfigDir, systemConfigDir }: TrustDirs): Policy | undefined {
-  const path = [localConfigDir, systemConfigDir]
-    .map((dir) => join(dir, "containers/policy.json"))
-    .find((file) => existsSync(file));
+export function policyFor(subject: PolicySubject, dirs: TrustDirs): Policy | undefined {
+  const path = policyFile(dirs);
   if (path === undefined) return undefined;
   try {
     if (statSync(path).size > LARGEST_FILE) throw new RktError("INVALID_CONFIG", "it has more than 1 MiB");
@@ -57,6 +55,13 @@ export function policyFor(subject: PolicySubject, { localConfigDir, systemConfig
   } catch (cause) {
     throw new RktError("INVALID_CONFIG", `cannot get configuration: Cannot read ${quoted(path)}`, { cause });
   }
+}
+
+/** The policy.json in force; undefined when there is none. */
+export function policyFile({ localConfigDir, systemConfigDir }: TrustDirs): string | undefined {
+  return [localConfigDir, systemConfigDir]
+    .map((dir) => join(dir, "containers/policy.json"))
+    .find((file) => existsSync(file));
 }
 
 /** containers-policy.json(5), "transports": the most specific scope of the transport, its scope "", then the default. */
