@@ -5,7 +5,7 @@ import type { ImageId } from "./digest.ts";
 export interface Problem {
   /** Damage: an image or pod lacks something. Leftover: it takes room and does no harm; `image gc` removes it too. */
   readonly severity: "damage" | "leftover";
-  /** Stable, for programs: "missing-blob", "broken-record", … (docs/fsck.md). */
+  /** Stable, for programs: "missing-blob", "broken-record", … (docs/on-disk-format.md, "Damage"). */
   readonly kind: string;
   readonly path: string;
   readonly image?: ImageId;
