@@ -7,12 +7,14 @@ DESTDIR ?=
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts')
 STAGE1_SOURCES := $(shell find stage1 -type f -not -name '*.test.ts')
 
-.PHONY: help setup build stage1 demo test test-unit test-integration check install uninstall clean format
+.PHONY: help setup build stage1 demo test test-unit test-integration bench soak check install uninstall clean format
 
 help:
 	@echo "make demo      set up, build, and run a verified image as a pod, step by step"
 	@echo "make build     build/rkt and the stage1 images beside it"
 	@echo "make test      set up, build, and run every test (root)"
+	@echo "make bench     rkt beside runc, crun, podman, umoci, tar: bench/RESULTS.md (BENCH_RUNS=15)"
+	@echo "make soak      loops, kills, crowds and fuzzing, about half an hour: docs/evidence/soak.md"
 	@echo "make check     types, format, lint, and the repository's own rules"
 	@echo "make install   for this machine, or into DESTDIR for a package; PREFIX=/usr"
 	@echo "make uninstall takes the files away; images, pods, configuration and users stay"
@@ -53,6 +55,16 @@ test-integration:
 	@tools/setup.sh build test
 	@$(MAKE) --no-print-directory build/rkt
 	@tools/run-tests.sh integration
+
+bench:
+	@tools/setup.sh build bench
+	@$(MAKE) --no-print-directory build/rkt
+	@tools/apart.sh $(BUN) --no-env-file bench/main.ts
+
+soak:
+	@tools/setup.sh build test
+	@$(MAKE) --no-print-directory build/rkt
+	@tools/apart.sh $(BUN) --no-env-file tests/soak/main.ts
 
 check: setup
 	@tools/check.sh

@@ -68,6 +68,11 @@ describe("parseImageReference", () => {
     expect(parseImageReference("oci:d:v1", cwd)).toEqual({ kind: "oci-layout", path: join(cwd, "d"), name: "v1" });
   });
 
+  test("a name that is too long for a file is a name", () => {
+    const name = "x".repeat(5000);
+    expect(parseImageReference(name, cwd)).toMatchObject({ kind: "appc", name });
+  });
+
   test("an existing file wins over a name", () => {
     expect(parseImageReference("plain", cwd)).toEqual({ kind: "aci-file", path: join(cwd, "plain") });
     expect(parseImageReference("with:colon", cwd)).toEqual({ kind: "aci-file", path: join(cwd, "with:colon") });

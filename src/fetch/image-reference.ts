@@ -10,6 +10,7 @@ import { isAbsolute, resolve } from "node:path";
 import { RktError } from "../core/errors.ts";
 import type { ImageReference } from "../core/spine.ts";
 import { quoted, redactUrl } from "../core/text.ts";
+import { isErrno } from "../host/errno.ts";
 import { formatAppString, parseAppString } from "../spec/appc/app-string.ts";
 import { appcArch, appcOs, withHostLabels } from "../spec/appc/os-arch.ts";
 import { parseCimd } from "./cimd.ts";
@@ -97,7 +98,13 @@ function isNoDefault(label: { name: string; value: string }): boolean {
 }
 
 function isRegularFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  } catch (error) {
+    // A path that cannot be, or that the caller may not look at: the text is a name then.
+    if (isErrno(error, "ENAMETOOLONG", "ENOTDIR", "ELOOP", "EACCES")) return false;
+    throw error;
+  }
 }
 
 function aciFile(text: string): ImageReference {

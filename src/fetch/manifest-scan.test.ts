@@ -36,6 +36,20 @@ describe("scanForManifest", () => {
     expect(found([entry("x", pax, "x"), entry("other", "P"), END])).toBe("P");
     expect(found([entry("././@LongLink", "manifest\0", "L"), entry("other", "L"), END])).toBe("L");
   });
+  test("what a global header says holds for all entries, until it is taken back, as for the unpacker", () => {
+    const globals = entry("x", "17 path=manifest\n", "g");
+    expect(found([globals, entry("other", "G"), END])).toBe("G");
+    const takenBack = [globals, entry("x", "8 path=\n", "g"), entry("other", "no"), entry("manifest", "M"), END];
+    expect(found(takenBack)).toBe("M");
+  });
+  test("a number may stand behind NULs, as for the unpacker", () => {
+    const manifest = entry("manifest", "{}");
+    manifest[124] = 0;
+    // One "0" is gone from the sum.
+    const sum = Number.parseInt(manifest.toString("latin1", 148, 154), 8) - 0x30;
+    manifest.write(sum.toString(8).padStart(6, "0"), 148);
+    expect(found([manifest, END])).toBe("{}");
+  });
   test("a link or a directory is no manifest, nor is a file of that name elsewhere", () => {
     const decoys = [entry("manifest", "", "2"), entry("manifest", "", "5"), entry("rootfs/manifest", "no")];
     expect(() => found([...decoys, END])).toThrow('holds no file "manifest"');

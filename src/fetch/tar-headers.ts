@@ -30,11 +30,19 @@ export interface TarHeaders {
   extension(content: Uint8Array): void;
 }
 
+/** What extended headers say about the next entry, or (global ones) about all that follow. */
+interface Overrides {
+  path?: string;
+  linkpath?: string;
+  size?: number;
+}
+
 /** Long names and pax records are at most this long; honest ones are far below. */
 const LONGEST_EXTENSION = 1024 * 1024;
 
 export function tarHeaders(): TarHeaders {
-  let overrides: { path?: string; linkpath?: string; size?: number } = {};
+  const globals: Overrides = {};
+  let overrides: Overrides | undefined;
   let extensionType = "";
   return {
     header(block) {
@@ -47,11 +55,12 @@ export function tarHeaders(): TarHeaders {
         extensionType = type;
         return { type: "extension", size: ownSize };
       }
-      const size = overrides.size ?? ownSize;
+      const about = overrides ?? globals;
+      overrides = undefined;
+      const size = about.size ?? ownSize;
       const prefix = ustarPrefix(block);
-      const name = overrides.path ?? (prefix === "" ? "" : `${prefix}/`) + text(block.subarray(0, 100));
-      const link = overrides.linkpath ?? text(block.subarray(157, 257));
-      overrides = {};
+      const name = about.path ?? (prefix === "" ? "" : `${prefix}/`) + text(block.subarray(0, 100));
+      const link = about.linkpath ?? text(block.subarray(157, 257));
       const kind =
         type === "\0" || type === "0" || type === "7" ? "file" : type === "1" || type === "2" ? "link" : "other";
       // Links, directories and devices have no content, whatever their size field says (POSIX pax, "size").
@@ -61,9 +70,12 @@ export function tarHeaders(): TarHeaders {
       };
     },
     extension(content) {
+      if (extensionType === "g") applyPaxRecords(globals, content);
+      else overrides ??= { ...globals };
+      if (overrides === undefined) return;
       if (extensionType === "L") overrides.path = text(content);
       if (extensionType === "K") overrides.linkpath = text(content);
-      if (extensionType === "x") overrides = { ...overrides, ...paxRecords(content) };
+      if (extensionType === "x") applyPaxRecords(overrides, content);
     },
   };
 }
@@ -92,7 +104,8 @@ function number(field: Uint8Array): number {
   if (((field[0] ?? 0) & 0x80) !== 0) {
     for (const [at, byte] of field.entries()) value = value * 256 + (at === 0 ? byte & 0x7f : byte);
   } else {
-    const digits = text(field).trim();
+    // GNU tar and Go skip NULs before a number: some writers' fields run over.
+    const digits = text(field.subarray(field.findIndex((byte) => byte !== 0 && byte !== 0x20))).trim();
     if (!/^[0-7]*$/.test(digits)) throw malformed("a size is no number");
     value = Number.parseInt(digits || "0", 8);
   }
@@ -106,9 +119,8 @@ function assertChecksum(block: Uint8Array): void {
     throw malformed("a header's checksum is wrong");
 }
 
-/** "LENGTH KEY=VALUE\n" (POSIX pax). */
-function paxRecords(content: Uint8Array): { path?: string; linkpath?: string; size?: number } {
-  const records: { path?: string; linkpath?: string; size?: number } = {};
+/** "LENGTH KEY=VALUE\n" (POSIX pax). An empty value takes an earlier (global) one back. */
+function applyPaxRecords(into: Overrides, content: Uint8Array): void {
   const bytes = Buffer.from(content);
   for (let at = 0; at < bytes.length && bytes[at] !== 0; ) {
     const space = bytes.indexOf(0x20, at);
@@ -117,12 +129,19 @@ function paxRecords(content: Uint8Array): { path?: string; linkpath?: string; si
       throw malformed("a pax record is damaged");
     const record = bytes.toString("utf8", space + 1, at + length - 1);
     const equals = record.indexOf("=");
-    const key = record.slice(0, equals);
-    if (key === "path" || key === "linkpath") records[key] = record.slice(equals + 1);
-    if (key === "size" && /^\d{1,15}$/.test(record.slice(equals + 1))) records.size = Number(record.slice(equals + 1));
+    set(into, record.slice(0, equals), record.slice(equals + 1));
     at += length;
   }
-  return records;
+}
+
+function set(into: Overrides, key: string, value: string): void {
+  if (key === "path" || key === "linkpath") {
+    if (value === "") delete into[key];
+    else into[key] = value;
+  }
+  if (key !== "size") return;
+  if (value === "") delete into.size;
+  else if (/^\d{1,15}$/.test(value)) into.size = Number(value);
 }
 
 function malformed(how: string): RktError {

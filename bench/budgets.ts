@@ -1,0 +1,106 @@
+/** What rkt has promised itself, held against what was measured in the same run. Ratios count more than milliseconds: machines differ. */
+
+import { fetchName, podmanName, tarName } from "./fetch.ts";
+import { median, type Timed } from "./measure.ts";
+import type { Peak } from "./memory.ts";
+import type { Resident } from "./resident.ts";
+import { FLOOR } from "./start.ts";
+
+export interface Verdict {
+  readonly what: string;
+  readonly budget: string;
+  readonly measured: string;
+  /** "floor": missed, but as near to what is below rkt as was promised. */
+  readonly verdict: "met" | "missed" | "floor" | "not measured";
+}
+
+export interface Measurements {
+  readonly start: readonly Timed[];
+  readonly list: readonly Timed[];
+  readonly fetch: readonly Timed[];
+  readonly memory: readonly Peak[];
+  readonly resident: readonly Resident[];
+}
+
+const MB = 1_000_000;
+
+export function verdicts(found: Measurements): Verdict[] {
+  const times = new Map(
+    [...found.start, ...found.list, ...found.fetch].map(({ name, milliseconds }) => [name, median(milliseconds)]),
+  );
+  const time = (name: string) => times.get(name) ?? Number.NaN;
+  const within = (what: string, name: string, limit: number): Verdict => ({
+    what,
+    budget: `≤ ${limit} ms`,
+    measured: `${time(name).toFixed(0)} ms`,
+    verdict: judge(time(name), limit),
+  });
+  const relative = (what: string, name: string, factor: number, peer: string): Verdict => ({
+    what,
+    budget: `≤ ${factor === 1 ? "" : `${factor} × `}${peer}`,
+    measured: `${(time(name) / time(peer)).toFixed(2)} × ${peer}`,
+    verdict: judge(time(name), factor * time(peer)),
+  });
+  const overFloor = time("rkt run, nspawn, --net=host") - time(FLOOR);
+  const aboveRaw: Verdict = {
+    what: "`rkt run`, nspawn",
+    budget: "≤ the same stage1 booted by hand + 70 ms",
+    measured: `${overFloor >= 0 ? "+" : "−"}${Math.abs(overFloor).toFixed(0)} ms`,
+    verdict: judge(overFloor, 70),
+  };
+  const nspawn = within("`rkt run`, nspawn", "rkt run, nspawn, --net=host", 250);
+  return [
+    within("`rkt version`", "rkt version", 30),
+    within("`rkt list` of 10 pods", "rkt list, 10 pods", 45),
+    within("`rkt run`, fly", "rkt run, fly", 75),
+    { ...nspawn, verdict: nspawn.verdict === "missed" && aboveRaw.verdict === "met" ? "floor" : nspawn.verdict },
+    aboveRaw,
+    ...["gzip", "zstd"].flatMap((tag) => [
+      relative("fetch, verify, unpack", fetchName(tag), 1, tarName(tag)),
+      relative("fetch, verify, unpack", fetchName(tag), 0.5, podmanName(tag)),
+    ]),
+    ...memoryVerdicts(found.memory),
+    residentVerdict(found.resident),
+  ];
+}
+
+function memoryVerdicts(peaks: readonly Peak[]): Verdict[] {
+  const own = peaks.filter(({ name }) => name.startsWith("rkt "));
+  const worst = Math.max(...own.map(({ together }) => together));
+  const growth = ["gzip", "zstd"].map((tag) => {
+    const [small, large] = own.filter(({ name }) => name.endsWith(tag));
+    return (large?.together ?? Number.NaN) / (small?.together ?? Number.NaN);
+  });
+  const worstGrowth = Math.max(...growth);
+  return [
+    {
+      what: "peak memory of a fetch",
+      budget: "≤ 150 MB",
+      measured: `${(worst / MB).toFixed(0)} MB`,
+      verdict: judge(worst, 150 * MB),
+    },
+    {
+      what: "the same for an image three times as large",
+      budget: "flat (≤ 1.15 ×)",
+      measured: `${worstGrowth.toFixed(2)} ×`,
+      verdict: judge(worstGrowth, 1.15),
+    },
+  ];
+}
+
+function residentVerdict(found: readonly Resident[]): Verdict {
+  const pods = found.filter(({ name }) => name.startsWith("rkt "));
+  const ours = pods.flatMap(({ processes }) => processes).filter(({ name }) => !/systemd/.test(name));
+  const absent = pods.length === 0 || pods.some((one) => one.absent !== undefined);
+  return {
+    what: "processes besides systemd-nspawn, systemd and the app while a pod runs",
+    budget: "none",
+    measured: ours.length === 0 ? "none" : ours.map(({ name }) => name).join("; "),
+    verdict: absent ? "not measured" : ours.length === 0 ? "met" : "missed",
+  };
+}
+
+function judge(value: number, limit: number): Verdict["verdict"] {
+  if (!Number.isFinite(value) || !Number.isFinite(limit)) return "not measured";
+  return value <= limit ? "met" : "missed";
+}

@@ -1,0 +1,41 @@
+/**
+ * `make soak`: what takes too long for `make test`. Loops, kills, crowds and fuzzing; each part says what it did and what it found, and docs/evidence/soak.md keeps
+ * the last result. Variables: SOAK_ROUNDS (200), SOAK_KILLS (60 per kind), SOAK_CROWDS (20), SOAK_FUZZ (100000 per decoder), SOAK_LAYERS (2000), SOAK_SEED, and
+ * SOAK_PARTS, the parts to run (loop,kill,crowd,fuzz). Ends with 1 when anything was found.
+ */
+
+import { seedFrom } from "../harness/random.ts";
+import { crowds } from "./crowds.ts";
+import { writeEvidence } from "./evidence.ts";
+import { fuzzing } from "./fuzzing.ts";
+import { kills } from "./kills.ts";
+import { loops } from "./loops.ts";
+import type { Part, PartResult } from "./part.ts";
+
+const seed = seedFrom("SOAK_SEED");
+const say = (text: string) => console.error(`soak: ${text}`);
+const parts: Readonly<Record<string, () => Promise<PartResult[]>>> = {
+  loop: () => loops(count("SOAK_ROUNDS", 200), say),
+  kill: () => kills(count("SOAK_KILLS", 60), seed, say),
+  crowd: () => crowds(count("SOAK_CROWDS", 20), say),
+  fuzz: () => fuzzing(count("SOAK_FUZZ", 100_000), count("SOAK_LAYERS", 2000), seed, say),
+};
+
+const wanted = (process.env.SOAK_PARTS ?? Object.keys(parts).join(",")).split(",");
+const results: Part[] = [];
+say(`seed ${seed}`);
+for (const name of wanted) {
+  const part = parts[name];
+  if (part === undefined) throw new Error(`SOAK_PARTS names "${name}", expected ${Object.keys(parts).join(", ")}`);
+  const start = performance.now();
+  const found = await part();
+  results.push({ name, seconds: (performance.now() - start) / 1000, results: found });
+}
+console.log(writeEvidence(results, seed, wanted.length === Object.keys(parts).length));
+process.exitCode = results.some(({ results: all }) => all.some(({ findings }) => findings.length > 0)) ? 1 : 0;
+
+function count(name: string, usual: number): number {
+  const value = Number(process.env[name] ?? usual);
+  if (!Number.isInteger(value) || value < 0) throw new Error(`${name} is "${process.env[name]}", expected a number`);
+  return value;
+}
