@@ -38,7 +38,7 @@ build/rkt: $(SOURCES) $(STAGE1_SOURCES) build/stage1-images.json tools/build.ts 
 	@$(BUN) --no-env-file tools/build.ts
 
 demo:
-	@tools/setup.sh build run
+	@tools/setup.sh build demo
 	@$(MAKE) --no-print-directory build/rkt
 	@tools/demo.sh
 

@@ -85,3 +85,5 @@ install_files
 [ -z "$destdir" ] || exit 0
 make_accounts
 make_directories
+missing=$(tools/setup.sh --missing run)
+[ -z "$missing" ] || echo "install: rkt is installed; to run pods it needs packages that are missing: apt-get install $missing"

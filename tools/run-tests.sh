@@ -28,6 +28,12 @@ run() { # run NAME ARGS…: one bun test; adds its counts
   [ $status -eq 0 ] || [ "${f:-0}" -gt 0 ] || { f=1; tail -n 30 "$log"; }
   echo "   ${p:-0} passed, ${f:-0} failed, ${s:-0} skipped, $(($(date +%s) - started)) s"
   [ "${s:-0}" -eq 0 ] || grep -E '^\(skip\)' "$log"
+  if [ "${f:-0}" -gt 0 ]; then
+    kept=build/test-logs/$(echo "$name" | tr / -).log
+    mkdir -p build/test-logs
+    cp "$log" "$kept"
+    echo "   all of its output: $kept"
+  fi
   passed=$((passed + ${p:-0}))
   failed=$((failed + ${f:-0}))
   skipped=$((skipped + ${s:-0}))

@@ -1,22 +1,30 @@
 #!/bin/sh
 # Installs what a target needs and this machine lacks: Debian packages (as root), and the exact npm packages of package-lock.json.
-# usage: tools/setup.sh build|run|test|bench …    Does nothing, in about 50 ms, when everything is there.
+# usage: tools/setup.sh build|run|demo|test|bench …    Does nothing, in about 50 ms, when everything is there.
+#        tools/setup.sh --missing run                   only says which Debian packages are missing: what an installed rkt needs
 set -eu
 cd "$(dirname "$0")/.."
 
 build="ca-certificates make xz-utils debian-archive-keyring"
-run="util-linux gpgv iptables containernetworking-plugins xz-utils bzip2 zstd busybox-static gnupg umoci mount"
-test="$run skopeo docker-registry mmdebstrap attr acl iproute2 procps strace libcap2-bin apache2-utils openssl python3-minimal curl passwd tzdata"
+run="util-linux mount gpgv iptables containernetworking-plugins xz-utils bzip2 zstd"
+demo="$run busybox-static gnupg umoci"
+test="$demo skopeo docker-registry mmdebstrap attr acl iproute2 procps strace libcap2-bin apache2-utils openssl python3-minimal curl passwd tzdata"
 bench="$test runc crun podman systemd-container"
 
+only_say=
+if [ "${1:-}" = --missing ]; then
+  only_say=1
+  shift
+fi
 packages=
 for set in "$@"; do
   case $set in
     build) packages="$packages $build" ;;
     run) packages="$packages $run" ;;
+    demo) packages="$packages $demo" ;;
     test) packages="$packages $test" ;;
     bench) packages="$packages $bench" ;;
-    *) echo "setup: unknown set \"$set\", expected build, run, test or bench" >&2; exit 2 ;;
+    *) echo "setup: unknown set \"$set\", expected build, run, demo, test or bench" >&2; exit 2 ;;
   esac
 done
 
@@ -25,6 +33,11 @@ for package in $(printf '%s\n' $packages | sort -u); do
   status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
   [ "$status" = installed ] || missing="$missing $package"
 done
+
+if [ -n "$only_say" ]; then
+  echo "${missing# }"
+  exit
+fi
 
 if [ -n "$missing" ]; then
   echo "setup: installing Debian packages:$missing" >&2
