@@ -40,7 +40,7 @@ inside='
   for command in "$@"; do
     echo "== $command"
     started=$(date +%s)
-    env -i HOME=/root USER=root LOGNAME=root LANG=C.UTF-8 TERM=dumb PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    env -i --default-signal HOME=/root USER=root LOGNAME=root LANG=C.UTF-8 TERM=dumb PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
       sh -c "cd /root/rkt && $command"
     echo "== $command: done in $(($(date +%s) - started)) s"
   done
