@@ -149,21 +149,14 @@ export async function fetchVerifyStore(
 }
 
 async function fetchAndVerify(engine: Engine, reference: ImageReference, options: ObtainOptions): Promise<StoredImage> {
-  const [
-    { fetchImage },
-    { verifyDownload },
-    { putImage },
-    { knownVerdict },
-    { extendingStartTimeout },
-    { signatureSearch },
-  ] = await Promise.all([
-    import("../fetch/mod.ts"),
-    import("../trust/mod.ts"),
-    import("../store/mod.ts"),
-    import("./known-verdict.ts"),
-    import("./start-timeout.ts"),
-    import("./signature-places.ts"),
-  ]);
+  const [{ fetchImage }, { verifyDownload }, { putImage }, { extendingStartTimeout }, { signatureSearch }] =
+    await Promise.all([
+      import("../fetch/mod.ts"),
+      import("../trust/mod.ts"),
+      import("../store/mod.ts"),
+      import("./start-timeout.ts"),
+      import("./signature-places.ts"),
+    ]);
   if (reference.kind === "appc" && !engine.insecure.image) {
     const { offerDiscoveredKeys } = await import("./discover-keys.ts");
     await offerDiscoveredKeys(engine, reference.name);
@@ -183,16 +176,13 @@ async function fetchAndVerify(engine: Engine, reference: ImageReference, options
       });
     const verify = (download: Download) => verifyDownload(download, reference, { ...engine, host: linux });
     const download = await fetchIt(false);
-    // A file costs no transfer, so it is looked at as a whole: that finds damage in the store.
-    const known = reference.kind === "aci-file" ? undefined : knownVerdict(engine, download);
-    const verified =
-      known ??
-      (await verify(download).catch(async (error: unknown) => {
-        if (download.format !== "aci" || !isDamaged(error)) throw error;
-        // What lay in the store may be what is wrong: a fetch that trusts nothing of it decides.
-        engine.emit({ kind: "debug", source: "image", text: `${error.message}; fetching the image anew` });
-        return verify(await fetchIt(true));
-      }));
+    // Each time, whatever was found before: since then a key may have been revoked, or have expired.
+    const verified = await verify(download).catch(async (error: unknown) => {
+      if (download.format !== "aci" || !isDamaged(error)) throw error;
+      // What lay in the store may be what is wrong: a fetch that trusts nothing of it decides.
+      engine.emit({ kind: "debug", source: "image", text: `${error.message}; fetching the image anew` });
+      return verify(await fetchIt(true));
+    });
     const name = referenceName(reference);
     const latest = reference.kind === "appc" && !reference.labels.some((label) => label.name === "version");
     return putImage(engine.dataDir, verified, name === undefined ? [] : [name], { emit: engine.emit, latest });

@@ -202,7 +202,7 @@ test("a full disk is called so, and everything else still works on it", async ()
   expect(small.status).toBe(0);
   const full = await fetchApp(rkt, registry.host, "large").ended;
   expect(full.status).toBe(254);
-  expect(full.stderr).toContain("fetch: Cannot store the image: no space left in the data directory");
+  expect(full.stderr).toContain("Cannot store the image: no space left in the data directory");
   expect(full.stderr).toContain("hint: free some with `rkt gc` and `rkt image gc`");
   // To the last byte.
   runProgram(["sh", "-c", `dd if=/dev/zero of=${join(rkt.dataDir, "ballast")} bs=4k 2>/dev/null || true`]);
