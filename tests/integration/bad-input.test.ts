@@ -511,8 +511,9 @@ function expectNothingHalfDone(): void {
   const left = readdirSync(pods).flatMap((state) => readdirSync(join(pods, state)));
   expect(left).toEqual([]);
   expect(mountsBelow(rkt.dir)).toEqual([]);
-  expect(existsSync("/run/netns") ? readdirSync("/run/netns") : []).toEqual(
-    (before["entry"] ?? []).filter((entry) => entry.startsWith("/run/netns/")).map((entry) => entry.slice(11)),
+  const networks = (before["entry"] ?? []).filter((entry) => entry.startsWith("/run/netns/"));
+  expect(existsSync("/run/netns") ? readdirSync("/run/netns").sort() : []).toEqual(
+    networks.map((entry) => entry.slice(11)).sort(),
   );
 }
 

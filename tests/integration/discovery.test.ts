@@ -164,7 +164,7 @@ describe("discovery", () => {
     for (const options of [[], ["--insecure-options=image"]]) {
       const result = await rktFetch(rkt, ...options, app);
       expect(result.status).toBe(254);
-      expect(result.stderr).toContain(`fetch: ${message}\n`);
+      expect(result.stderr).toContain(`: ${message}\n`);
     }
     expect(rkt.ok(["image", "list", "--no-legend"]).trim()).toBe("");
   });
@@ -178,7 +178,7 @@ describe("discovery", () => {
     const unknown = await rktFetch(rkt, "--insecure-options=image", "unknown.net/app");
     expect(unknown.stderr).toContain("its certificate is not trusted");
     const foreign = await rktFetch(rkt, "example.com/app,os=freebsd");
-    expect(foreign.stderr).toContain('fetch: bad os "freebsd" (must be one of: [linux])');
+    expect(foreign.stderr).toContain('bad os "freebsd" (must be one of: [linux])');
     const never = await rktFetch(rkt, "--pull-policy=never", "example.com/app");
     expect(never.stderr).toContain('fetch: unable to fetch image from image name "example.com/app');
     expect(never.stderr).toContain("either image was not found in the store or store was disabled");
@@ -267,7 +267,7 @@ describe("keys by discovery", () => {
     const asked = await rktFetch(rkt, "example.com/app:1.0");
     expect(asked.status).toBe(254);
     expect(asked.stderr).toContain('pubkey: To trust the key for "example.com/app", do one of the following:');
-    expect(asked.stderr).toContain("fetch: openpgp: signature made by unknown entity");
+    expect(asked.stderr).toContain("openpgp: signature made by unknown entity");
     const result = await rktFetch(rkt, "--trust-keys-from-https", "example.com/app:1.0");
     expect(result.stdout).toContain(`${id}\n`);
     expect(result.stdout).toContain('for prefix "example.com/app" without fingerprint review.');
