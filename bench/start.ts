@@ -23,7 +23,8 @@ function measuringItself(): Case {
 }
 
 function rktCases(space: Workspace): Case[] {
-  const image = `oci:${space.layout}:latest`;
+  // By its id: a reference to a layout would be looked at again each time, as it should.
+  const image = run(space.rkt(["fetch", "--full", `oci:${space.layout}:latest`])).trim();
   const fly = "--stage1-name=coreos.com/rkt/stage1-fly";
   const uuidFile = join(space.dir, "uuid");
   const uuid = () => readFileSync(uuidFile, "utf8").trim();
