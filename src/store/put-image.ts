@@ -4,7 +4,7 @@ import type { DataDir } from "../core/data-dir.ts";
 import type { ImageId } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import type { StoredImage, VerifiedImage } from "../core/spine.ts";
-import { removeFileBeneath, replaceFileBeneath } from "../host/beneath.ts";
+import { replaceFileBeneath } from "../host/beneath.ts";
 import { encodeSignatureSet } from "../spec/oci/signature-set.ts";
 import { missingBlobs } from "./blobs.ts";
 import { inCas, modifiedAt, openStore, type Store, type StoreOptions } from "./files.ts";
@@ -41,9 +41,9 @@ export function putImage(
       latest: options.latest ?? false,
       importTime: BigInt(Date.now()) * 1_000_000n,
     });
+    refuseMissing(store, record);
     writeRecords(store, record, verified);
     for (const key of keys) writeRef(store, record.id, key);
-    refuseMissing(store, record);
     const lastUsed = modifiedAt(dataDir.imageRecord(record.id)) ?? record.importTime;
     return withFacts({ ...record, verification: store.believes ? record.verification : undefined }, lastUsed);
   });
@@ -67,11 +67,10 @@ function writeRef(store: Store, id: ImageId, key: string): void {
   replace(store, store.dataDir.ref(key), encodeRef(id), SHARED);
 }
 
-/** Blobs are removed under the exclusive lock only: one that is here now, with the record written, stays. */
+/** Blobs are removed under the exclusive lock only: one that is here under the shared lock stays until the record is written. Before it: killed in between, there is none. */
 function refuseMissing(store: Store, record: ImageRecord): void {
   const missing = missingBlobs(store.dataDir, record, store);
   if (missing.length === 0) return;
-  removeFileBeneath(store.host, store.dataDir.cas, inCas(store, store.dataDir.imageRecord(record.id)));
   throw new RktError(
     "CONFLICT",
     `Cannot store image ${record.id}: ${missing.length} of its blobs are not in the store`,
