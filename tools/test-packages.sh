@@ -1,6 +1,6 @@
 #!/bin/sh
 # Downloads the Debian packages (with all that they depend on) of which tests make images: build/.cache/test-packages/NAME/*.deb, once.
-# The host's own sources and apt's signature checks are used; nothing is installed on the host. `make clean` makes the next run ask the mirror again.
+# And small Debians to boot. The host's own sources and apt's signature checks are used; nothing is installed on the host. `make clean` makes the next run ask the mirror again.
 set -eu
 cd "$(dirname "$0")/.."
 cache=build/.cache/test-packages
@@ -31,9 +31,28 @@ fetch() { # fetch NAME PACKAGE…
   mv "$here" "$target"
 }
 
+# A whole small Debian that can be booted (tests/harness/booted-debian.ts): build/.cache/test-roots/SUITE. From Debian's own archive, or the host's mirror of it.
+debian() { # debian SUITE
+  root=build/.cache/test-roots/$1
+  [ ! -e "$root" ] || return 0
+  echo "setup: a Debian $1 to boot in tests" >&2
+  rm -rf --one-file-system "$root.new"
+  mkdir -p build/.cache/test-roots
+  include=systemd-sysv,systemd-container,dbus,mount,iproute2,iptables,containernetworking-plugins,gpgv,xz-utils,bzip2,zstd,procps
+  if ! mmdebstrap --quiet --mode=root --variant=minbase --include=$include --dpkgopt=path-exclude='/usr/share/doc/*' \
+    --dpkgopt=path-exclude='/usr/share/man/*' --dpkgopt=path-exclude='/usr/share/locale/*' "$1" "$root.new" > "$root.log" 2>&1; then
+    tail -n 20 "$root.log" >&2
+    echo "setup: cannot make a Debian $1 (above: the end of mmdebstrap's output)" >&2
+    exit 1
+  fi
+  rm -f "$root.log"
+  mv "$root.new" "$root"
+}
+
 mkdir -p "$cache"
 fetch base base-files base-passwd dash coreutils libc-bin netbase util-linux
 fetch nginx nginx
 fetch redis redis-server
 fetch python python3
 fetch postgres postgresql
+debian bookworm
