@@ -1,7 +1,8 @@
 /** Which devices a pod may use, and device nodes that its systemd needs to name the host's disks. */
 
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { RktError } from "../../src/core/errors.ts";
 import { type CgroupLayout, directoriesOf, type PodCgroup } from "../../src/host/cgroup.ts";
 import { AT_FDCWD, type Host, S } from "../../src/host/mod.ts";
 import { type DeviceRule, deviceFilter } from "./device-filter.ts";
@@ -17,7 +18,8 @@ const ALWAYS: readonly DeviceRule[] = [
 
 /**
  * An app's root may make device nodes (CAP_MKNOD is in rkt's default set); this is what keeps it from opening the host's disks through them. On v1 by the devices
- * controller, on v2 by a program on the pod's cgroup (bpf(2)), where the pod's own systemd cannot take it away. Throws SYSTEM_CALL: a pod without it is not started.
+ * controller, on v2 (and where that controller cannot be written, as in a container) by a program on the pod's cgroup (bpf(2)), where the pod's own systemd cannot
+ * take it away. Throws SYSTEM_CALL or UNSUPPORTED: a pod without it is not started.
  */
 export function closeDevices(
   host: Host,
@@ -28,7 +30,8 @@ export function closeDevices(
   const rules = [...ALWAYS, ...apps.flatMap((app) => app.unit.volumes.flatMap(ruleOf))];
   const directories = directoriesOf(cgroup, layout);
   const v1 = directories.find(
-    ({ hierarchy }) => hierarchy.version === 1 && hierarchy.name.split(",").includes("devices"),
+    ({ hierarchy, directory }) =>
+      hierarchy.version === 1 && hierarchy.name.split(",").includes("devices") && existsSync(directory),
   );
   if (v1 !== undefined) {
     writeFileSync(join(v1.directory, "devices.deny"), "a");
@@ -37,7 +40,13 @@ export function closeDevices(
     return;
   }
   const v2 = directories.find(({ hierarchy }) => hierarchy.version === 2);
-  if (v2 === undefined) return;
+  if (v2 === undefined || !existsSync(v2.directory)) {
+    throw new RktError(
+      "UNSUPPORTED",
+      'Cannot keep the pod from the host\'s devices: neither the cgroup controller "devices" nor cgroup v2 can be used on this host',
+      { hint: "mount one of them writable, or give up the protection with --insecure-options=paths" },
+    );
+  }
   const fd = openSync(v2.directory, "r");
   try {
     host.attachDeviceFilter(fd, deviceFilter(rules));

@@ -1,13 +1,16 @@
-/** What an ended pod leaves outside its directory: its networks and its cgroup. */
+/** What an ended pod leaves outside its directory: the link to its journal, its networks and its cgroup. */
 
-import { basename } from "node:path";
-import { parseUuid } from "../../src/core/uuid.ts";
+import { readlinkSync, unlinkSync } from "node:fs";
+import { basename, join } from "node:path";
+import { type PodUuid, parseUuid } from "../../src/core/uuid.ts";
 import { readPodCgroup, removePodCgroup } from "../../src/host/cgroup.ts";
+import { isErrno } from "../../src/host/mod.ts";
 import { tearDownNetwork } from "../../src/network/mod.ts";
 import type { Entrypoint } from "../common/io.ts";
 
 export const gc: Entrypoint = async (argv, io) => {
   const uuid = parseUuid(basename(io.podDir));
+  removeJournalLink(uuid);
   const flag = argv.indexOf("--local-config");
   const localConfigDir =
     argv.find((word) => word.startsWith("--local-config="))?.slice("--local-config=".length) ??
@@ -26,3 +29,15 @@ export const gc: Entrypoint = async (argv, io) => {
   if (cgroup !== undefined) await removePodCgroup(cgroup);
   return problems.length === 0 ? 0 : 1;
 };
+
+const JOURNALS = "/var/log/journal";
+
+/** systemd-nspawn's --link-journal leaves it, and it would lead nowhere. Only a link into the pod: a directory of that name holds somebody's journal. */
+function removeJournalLink(uuid: PodUuid): void {
+  const link = join(JOURNALS, uuid.replaceAll("-", ""));
+  try {
+    if (readlinkSync(link).includes(`/${uuid}/`)) unlinkSync(link);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "ENOTDIR", "EINVAL")) throw error;
+  }
+}

@@ -26,6 +26,7 @@ import { mountApps } from "./app-mounts.ts";
 import { callerLimits, type NamedLimit } from "./caller-limits.ts";
 import { mountControllers } from "./cgroup-mounts.ts";
 import { closeDevices, makeDiskNodes } from "./devices.ts";
+import { enterHostUnit, hostRunsSystemd } from "./host-unit.ts";
 import { feedInput, onTerminal } from "./input.ts";
 import { hasLimits, limitsDisks, sliceName } from "./limits.ts";
 import { filterPod, hasPodFilter } from "./pod-filter.ts";
@@ -33,7 +34,7 @@ import { limitPod } from "./pod-limits.ts";
 import { type PodApp, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds } from "./resolver.ts";
 import { inheritedSockets, portsWithSocket } from "./sockets.ts";
-import { hostRunsSystemd, supervisor } from "./supervisor.ts";
+import { supervisor } from "./supervisor.ts";
 import { podSysctls, writeSysctls } from "./sysctl.ts";
 import { environmentFile } from "./unit-text.ts";
 import { type AppInput, appUnits, defaultTarget } from "./units.ts";
@@ -57,6 +58,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const limits = callerLimits(host, caller);
   const input = !run.interactive ? "none" : onTerminal() ? "terminal" : "fifo";
   if (input === "fifo") feedInput(host, files.stage1Rootfs, podDir);
+  const registered = await enterHostUnit(io, uuid);
   // First of all, so that whatever a crash leaves is found.
   const layout = detectCgroups();
   const cgroup = joinCgroup(io, uuid, layout);
@@ -85,6 +87,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
     network?.dns,
   );
   const journal = writesJournal(manifest);
+  if (journal) mkdirSync(join(files.stage1Rootfs, "var/log/journal"), { recursive: true, mode: 0o755 });
   const dev = { console: input === "terminal" || (journal && input === "none"), journal: journal && input === "none" };
   writeUnits(host, files, manifest, apps, run, { hostname, input, journal, console: dev.console, limits });
   if (!run.disablePaths) closeDevices(host, cgroup, layout, apps);
@@ -101,6 +104,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
     ownFilter,
     ownIpc: sysctls.ipc.length > 0,
     limits,
+    registered,
   });
 
   // From here to execve: synchronous calls only.

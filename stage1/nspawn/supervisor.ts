@@ -1,11 +1,11 @@
 /** The command line and environment of systemd-nspawn. */
 
-import { existsSync } from "node:fs";
 import type { PodFiles } from "../../src/core/data-dir.ts";
 import type { PodManifest } from "../../src/spec/appc/mod.ts";
 import { capabilitySets } from "../../src/spec/appc/mod.ts";
 import type { RunArguments } from "../../src/stage1-contract/mod.ts";
 import { limitArguments, type NamedLimit } from "./caller-limits.ts";
+import { hostRunsSystemd } from "./host-unit.ts";
 import { DEFAULT_CAPABILITIES } from "./sandbox.ts";
 
 export interface SupervisorInput {
@@ -16,13 +16,10 @@ export interface SupervisorInput {
   /** The pod's seccomp filter is ours (pod-filter.ts): systemd-nspawn must not build its own. */
   readonly ownFilter: boolean;
   readonly limits: readonly NamedLimit[];
+  /** The pod's unit is one that machined may know as the pod's (host-unit.ts). */
+  readonly registered: boolean;
   /** The pod's IPC namespace is made already (sysctl.ts). */
   readonly ownIpc: boolean;
-}
-
-/** sd_booted(3). */
-export function hostRunsSystemd(): boolean {
-  return existsSync("/run/systemd/system");
 }
 
 export function supervisor(
@@ -30,13 +27,13 @@ export function supervisor(
   program: readonly [string, ...string[]],
   input: SupervisorInput,
 ): { path: string; argv: string[]; env: Record<string, string> } {
-  const { run, uuid } = input;
-  const dbus = existsSync("/run/dbus/system_bus_socket") && hostRunsSystemd();
+  const { run, uuid, registered } = input;
   const argv = [
     ...program,
     "--boot",
     "--notify-ready=yes",
-    `--register=${dbus ? "true" : "false"}`,
+    `--register=${registered ? "true" : "false"}`,
+    // Always: the unit is a service's, or the pod's own scope. One made by systemd-nspawn would take the pod out of its cgroup, and so out of its limits.
     "--keep-unit",
     `--link-journal=${hostRunsSystemd() ? "try-guest" : "no"}`,
     ...(run.debug ? [] : ["--quiet"]),
