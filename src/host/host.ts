@@ -71,6 +71,17 @@ export interface Host {
   attachDeviceFilter(cgroupFd: number, program: Uint8Array): void;
   /** Brings a network interface of the current network namespace up (netdevice(7), SIOCSIFFLAGS). */
   interfaceUp(name: string): void;
+  /** One request to the kernel's routing (rtnetlink(7)): `message` is complete, with NLM_F_ACK set; its answer's error is thrown. */
+  routeRequest(message: Uint8Array): void;
+
+  // --- sockets (socket(2), bind(2), listen(2), setsockopt(2), shutdown(2)) ---
+  /** Close-on-exec. */
+  socket(domain: number, type: number, protocol: number): number;
+  /** `address` is the struct sockaddr of the socket's domain. */
+  bind(fd: number, address: Uint8Array): void;
+  listen(fd: number, backlog: number): void;
+  setSocketOption(fd: number, level: number, option: number, value: number): void;
+  shutdown(fd: number, how: number): void;
 
   // --- locks, descriptors, process ---
   flock(fd: number, operation: number): void;

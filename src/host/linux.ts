@@ -328,6 +328,66 @@ export const linux: Host = {
     }
   },
 
+  routeRequest(message) {
+    const [AF_NETLINK, SOCK_RAW, NETLINK_ROUTE, NLMSG_ERROR] = [16, 3, 0, 2];
+    const what = () => "the routing table";
+    const socket = checked("open a socket for", what, () =>
+      libc.syscall(SYS.socket, AF_NETLINK, SOCK_RAW | O.CLOEXEC, NETLINK_ROUTE, 0, 0, 0),
+    );
+    try {
+      // The kernel handles a request before sendto(2) returns, so the answer is there and recvfrom(2) does not wait.
+      checked("change", what, () => libc.syscall(SYS.sendto, socket, pointerOf(message), message.length, 0, 0, 0));
+      const answer = Buffer.alloc(4096);
+      const length = checked("change", what, () =>
+        libc.syscall(SYS.recvfrom, socket, pointerOf(answer), answer.length, 0, 0, 0),
+      );
+      // struct nlmsghdr, then the negative errno of struct nlmsgerr; 0 is the acknowledgement (netlink(7)).
+      if (length < 20 || answer.readUInt16LE(4) !== NLMSG_ERROR) throw new SystemCallError("change", 5, what());
+      const code = -answer.readInt32LE(16);
+      if (code !== 0) throw new SystemCallError("change", code, what());
+    } finally {
+      libc.close(socket);
+    }
+  },
+
+  socket(domain, type, protocol) {
+    return checked(
+      "open",
+      () => "a socket",
+      () => libc.syscall(SYS.socket, domain, type | O.CLOEXEC, protocol, 0, 0, 0),
+    );
+  },
+  bind(fd, address) {
+    checked(
+      "bind",
+      () => `descriptor ${fd}`,
+      () => libc.syscall(SYS.bind, fd, pointerOf(address), address.length, 0, 0, 0),
+    );
+  },
+  listen(fd, backlog) {
+    checked(
+      "listen on",
+      () => `descriptor ${fd}`,
+      () => libc.syscall(SYS.listen, fd, backlog, 0, 0, 0, 0),
+    );
+  },
+  setSocketOption(fd, level, option, value) {
+    const number = Buffer.alloc(4);
+    number.writeInt32LE(value);
+    checked(
+      "set an option of",
+      () => `descriptor ${fd}`,
+      () => libc.syscall(SYS.setsockopt, fd, level, option, pointerOf(number), number.length, 0),
+    );
+  },
+  shutdown(fd, how) {
+    checked(
+      "shut down",
+      () => `descriptor ${fd}`,
+      () => libc.syscall(SYS.shutdown, fd, how, 0, 0, 0, 0),
+    );
+  },
+
   flock(fd, operation) {
     checked(
       "lock",

@@ -1,95 +1,155 @@
-/** Puts forwarded ports into the kernel and takes them out. IPv4. */
+/** Puts forwarded ports into the kernel, looks whether they are there, and takes them out; IPv4 and IPv6. */
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
-import { printable, quoted } from "../core/text.ts";
-import { forwardingRules, removalRules } from "./port-rules.ts";
-import { findExecutable, type ProgramResult, programEnvironment, runProgram, systemPath } from "./program.ts";
+import { isErrno } from "../host/errno.ts";
+import type { Host } from "../host/host.ts";
+import { type Firewall, hostFirewall, installedFirewalls, nft, restoreRules, savedRules } from "./firewall.ts";
+import { closeLink, isOpen, openLink } from "./loopback.ts";
+import { nftForwarding, nftRemoval, nftTable, podsWithTables } from "./nft-rules.ts";
+import {
+  type ForwardingTargets,
+  forwardingRules,
+  missingRules,
+  podsWithChains,
+  portsOf,
+  removalRules,
+} from "./port-rules.ts";
+import { routeTo4, routeTo6 } from "./routes.ts";
 import type { ForwardedPort } from "./types.ts";
 
-/**
- * Forwards `ports` of the host to `podIp`, from outside, from the host's own addresses and from 127.0.0.1. Throws UNSUPPORTED when the kernel has no
- * nat table, HOST_PROGRAM when iptables is missing or fails; the rules are one transaction, so nothing is left then.
- */
-export async function forwardPorts(uuid: string, podIp: string, ports: readonly ForwardedPort[]): Promise<void> {
-  enableLocalRouting(podIp);
-  const result = await iptables("iptables-restore", ["--noflush", "--wait"], forwardingRules(uuid, podIp, ports));
-  if (result.status !== 0) throw firewallFailure("forward ports", result);
+/** All that is needed to make a pod's rules again, and to remove them. */
+export interface Forwarding {
+  readonly firewall: Firewall;
+  readonly targets: ForwardingTargets;
+  readonly ports: readonly ForwardedPort[];
 }
 
-/** Removes what {@link forwardPorts} made; fine when there is nothing, or no nat table that could hold it. Throws HOST_PROGRAM. */
-export async function unforwardPorts(uuid: string): Promise<void> {
-  const saved = await iptables("iptables-save", ["-t", "nat"], "");
-  if (saved.status !== 0) {
-    const failure = firewallFailure("list forwarded ports", saved);
-    if (failure.code === "UNSUPPORTED") return;
-    throw failure;
-  }
-  const rules = removalRules(uuid, saved.stdout);
-  if (rules === undefined) return;
-  const result = await iptables("iptables-restore", ["--noflush", "--wait"], rules);
-  if (result.status !== 0) throw firewallFailure("remove forwarded ports", result);
-}
+/** The tables that rules are in, in the order of their removal: what leads into the pod first, what guards it last. */
+const TABLES: Readonly<Record<4 | 6, readonly string[]>> = { 4: ["nat", "raw"], 6: ["nat"] };
 
-async function iptables(program: string, args: readonly string[], input: string): Promise<ProgramResult> {
-  const path = findExecutable(program, systemPath().split(":"));
-  if (path === undefined) {
-    throw new RktError("HOST_PROGRAM", `Cannot forward ports: the program ${quoted(program)} is missing`, {
-      hint: "install iptables",
-    });
+/** Decides how ports lead to a pod with these addresses. Changes nothing. Throws UNSUPPORTED for a port of a family that the pod has no address of, SYSTEM_CALL, HOST_PROGRAM. */
+export function planForwarding(
+  ips: { readonly ip4: string | undefined; readonly ip6: string | undefined },
+  ports: readonly ForwardedPort[],
+): Forwarding {
+  for (const { hostIp } of ports) {
+    const family = hostIp?.includes(":") ? 6 : 4;
+    const missing = hostIp === undefined ? (ips.ip4 ?? ips.ip6) === undefined : ips[`ip${family}`] === undefined;
+    if (!missing) continue;
+    const wanted = hostIp === undefined ? "IP address" : `IPv${family} address`;
+    throw new RktError("UNSUPPORTED", `Cannot forward ports: the pod has no ${wanted}, expected one`);
   }
-  return runProgram([path, ...args], programEnvironment(), input);
-}
-
-/** What iptables (legacy: "unable to initialize table 'nat'"; nft: "Failed to initialize nft", "missing kernel module") says on a kernel without NAT. */
-const NO_NAT_TABLE = /initiali[sz]e|table [`'"]?nat|missing kernel module|No chain\/target\/match/i;
-
-function firewallFailure(action: string, { status, stderr }: ProgramResult): RktError {
-  const words = printable(stderr.trim().replaceAll("\n", "; "), 1000);
-  if (NO_NAT_TABLE.test(stderr)) {
-    return new RktError("UNSUPPORTED", `Cannot ${action}: iptables cannot use the kernel's "nat" table: ${words}`, {
-      hint: "the kernel needs NAT and the addrtype match (modules iptable_nat or nft_chain_nat, xt_nat, xt_MASQUERADE, xt_addrtype)",
-    });
-  }
-  return new RktError("HOST_PROGRAM", `Cannot ${action}: iptables failed with status ${status}: ${words}`);
+  const ip4 = portsOf(ports, 4).length === 0 ? undefined : ips.ip4;
+  const ip6 = portsOf(ports, 6).length === 0 ? undefined : ips.ip6;
+  return { firewall: hostFirewall(), targets: { ip4: target(ip4, 4), ip6: target(ip6, 6) }, ports };
 }
 
 /**
- * A packet from 127.0.0.1 may leave through the pod's interface (ip-sysctl: route_localnet), or the host could not reach its own forwarded port by "localhost".
- * Only on the interface that leads to the pod; it ends with the pod where the interface does (ptp).
+ * Forwards ports of the host to the pod: from outside, from pods, from the host's own addresses and from its loopback addresses. The rules of a family are one
+ * transaction a table. Throws UNSUPPORTED when the kernel has no nat table, HOST_PROGRAM when the firewall's program fails, SYSTEM_CALL; {@link unforwardPorts}
+ * removes what was made until then.
  */
-function enableLocalRouting(podIp: string): void {
-  const name = interfaceTowards(podIp, readFileSync("/proc/net/route", "utf8"));
-  if (name === undefined) {
-    throw new RktError("SYSTEM_CALL", `Cannot forward ports: the host has no route to the pod's address ${podIp}`);
+export async function forwardPorts(host: Host, uuid: string, forwarding: Forwarding): Promise<void> {
+  const { firewall, targets, ports } = forwarding;
+  if (firewall === "nft") await nft(["-f", "-"], nftForwarding(uuid, targets, ports), "forward ports");
+  else {
+    const results = await Promise.allSettled(
+      families(targets).map(([family, to]) =>
+        restoreRules(firewall, family, forwardingRules(uuid, family, to, portsOf(ports, family)), "forward ports"),
+      ),
+    );
+    for (const result of results) if (result.status === "rejected") throw result.reason;
   }
-  const file = `/proc/sys/net/ipv4/conf/${name}/route_localnet`;
+  for (const [link, opened] of links(targets)) await openLink(host, uuid, link, opened);
+}
+
+/** Removes what {@link forwardPorts} made; fine when there is nothing. Throws HOST_PROGRAM. */
+export async function unforwardPorts(host: Host, uuid: string, forwarding: Forwarding | undefined): Promise<void> {
+  // The interface is closed while the guard still stands.
+  for (const [link] of forwarding === undefined ? [] : links(forwarding.targets)) await closeLink(host, uuid, link);
+  const firewall = forwarding?.firewall ?? hostFirewall();
+  if (firewall === "nft") {
+    await nft(["-f", "-"], nftRemoval(uuid), "remove forwarded ports");
+    return;
+  }
+  // A pod of rkt 1.x has IPv4 rules only.
+  for (const family of forwarding === undefined ? [4 as const] : families(forwarding.targets).map(([each]) => each)) {
+    const rules = removalRules(uuid, await savedRules(firewall, family, TABLES[family]));
+    if (rules !== undefined) await restoreRules(firewall, family, rules, "remove forwarded ports");
+  }
+}
+
+/** What of a pod's rules is not in the kernel, in words; empty when all is in order. */
+export async function missingForwarding(uuid: string, { firewall, targets, ports }: Forwarding): Promise<string[]> {
+  const closed = links(targets).flatMap(([link, opened]) =>
+    opened.includes(4) && !isOpen(link) ? [`route_localnet of ${link}`] : [],
+  );
+  if (firewall === "nft") {
+    const listed = await nft(["list", "tables", "inet"], "", "list forwarded ports");
+    return podsWithTables(listed).includes(uuid.slice(0, 8)) ? closed : [`the table ${nftTable(uuid)}`, ...closed];
+  }
+  const missing: string[] = [];
+  for (const [family, to] of families(targets)) {
+    const saved = await savedRules(firewall, family, TABLES[family]);
+    missing.push(...missingRules(uuid, family, to, portsOf(ports, family), saved));
+  }
+  return [...missing, ...closed];
+}
+
+/** Every pod, by its UUID's first eight digits, that the host's firewalls have rules of. Looks into every kind that is installed. */
+export async function podsWithRules(): Promise<{ short: string; firewall: Firewall }[]> {
+  const found: { short: string; firewall: Firewall }[] = [];
+  for (const firewall of installedFirewalls()) {
+    const shorts =
+      firewall === "nft"
+        ? podsWithTables(await nft(["list", "tables", "inet"], "", "list forwarded ports"))
+        : podsWithChains((await savedRules(firewall, 4, TABLES[4])) + (await savedRules(firewall, 6, TABLES[6])));
+    for (const short of new Set(shorts)) found.push({ short, firewall });
+  }
+  return found;
+}
+
+/** Removes the rules of a pod of which nothing but them is left. */
+export async function removeStrayRules({ short, firewall }: { short: string; firewall: Firewall }): Promise<void> {
+  if (firewall === "nft") return void (await nft(["-f", "-"], nftRemoval(short), "remove forwarded ports"));
+  for (const family of [4, 6] as const) {
+    const rules = removalRules(short, await savedRules(firewall, family, TABLES[family]));
+    if (rules !== undefined) await restoreRules(firewall, family, rules, "remove forwarded ports");
+  }
+}
+
+function target(ip: string | undefined, family: 4 | 6): ForwardingTargets["ip4"] {
+  if (ip === undefined) return undefined;
+  const route =
+    family === 4
+      ? routeTo4(ip, readFileSync("/proc/net/route", "utf8"))
+      : routeTo6(ip, readOr("/proc/net/ipv6_route", ""));
+  if (route !== undefined) return { ip, interface: route.interface, neighbours: route.destination };
+  throw new RktError(
+    "SYSTEM_CALL",
+    `Cannot forward ports: the host has no route of its own to the pod's address ${ip}`,
+  );
+}
+
+function readOr(path: string, otherwise: string): string {
   try {
-    if (readFileSync(file, "utf8").trim() !== "1") writeFileSync(file, "1");
-  } catch (cause) {
-    throw new RktError("SYSTEM_CALL", `Cannot forward ports: ${quoted(file)} cannot be set to 1`, { cause });
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return otherwise;
+    throw error;
   }
 }
 
-/** The interface that the routing table (text of /proc/net/route) names for an address: longest prefix, lowest metric; no rejecting route. */
-export function interfaceTowards(ip: string, table: string): string | undefined {
-  const RTF_UP = 0x1;
-  const RTF_REJECT = 0x200;
-  // The file prints addresses as the number that the bytes are in memory: the first byte is the lowest (little-endian machines, the only ones supported).
-  const target = ip.split(".").reduceRight((number, byte) => number * 256 + Number(byte), 0);
-  let best: { name: string; prefix: number; metric: number } | undefined;
-  for (const line of table.split("\n").slice(1)) {
-    const [name, destination, , flags, , , metric, mask] = line.trim().split(/\s+/);
-    if (name === undefined || mask === undefined) continue;
-    const bits = Number.parseInt(flags ?? "", 16);
-    const network = Number.parseInt(mask, 16);
-    if ((bits & RTF_UP) === 0 || (bits & RTF_REJECT) !== 0) continue;
-    if ((target & network) >>> 0 !== Number.parseInt(destination ?? "", 16)) continue;
-    const prefix = network.toString(2).replaceAll("0", "").length;
-    const candidate = { name, prefix, metric: Number(metric) };
-    if (best === undefined || prefix > best.prefix || (prefix === best.prefix && candidate.metric < best.metric)) {
-      best = candidate;
-    }
-  }
-  return best?.name;
+function families({ ip4, ip6 }: ForwardingTargets): [4 | 6, NonNullable<ForwardingTargets["ip4"]>][] {
+  return [
+    ...(ip4 === undefined ? [] : [[4, ip4] as [4, typeof ip4]]),
+    ...(ip6 === undefined ? [] : [[6, ip6] as [6, typeof ip6]]),
+  ];
+}
+
+function links(targets: ForwardingTargets): [string, (4 | 6)[]][] {
+  const found = new Map<string, (4 | 6)[]>();
+  for (const [family, { interface: link }] of families(targets)) found.set(link, [...(found.get(link) ?? []), family]);
+  return [...found];
 }

@@ -43,8 +43,8 @@ describe("resolvePorts", () => {
       "port tcp-0.0.0.0:8080 already mapped to pod port 80",
     ],
     [pod([{ name: "http", hostPort: 0 }], [http]), "expected 1 to 65535"],
-    [pod([{ name: "http", hostPort: 1, hostIp: "fd00::1" }], [http]), "expected an IPv4 address"],
-    [pod([{ name: "http", hostPort: 1, hostIp: "1.1.1.1 -j ACCEPT" }], [http]), "expected an IPv4 address"],
+    [pod([{ name: "http", hostPort: 1, hostIp: "fd00::1 -j ACCEPT" }], [http]), "expected an IP address"],
+    [pod([{ name: "http", hostPort: 1, hostIp: "1.1.1.1 -j ACCEPT" }], [http]), "expected an IP address"],
     [pod([{ name: "x", hostPort: 1 }], [{ name: "x", protocol: "tcp\n-F", port: 1 }]), "expected tcp, udp or sctp"],
   ])("refuses %#", (manifest, message) => {
     expect(() => resolvePorts(manifest)).toThrow(message);

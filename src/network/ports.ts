@@ -2,6 +2,7 @@
 
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
+import { ipVersion } from "../spec/ip.ts";
 import type { ForwardedPort } from "./types.ts";
 
 /** The parts of an appc pod manifest that name ports (schema of appc 0.8.11: `apps[].app.ports`, `ports`). */
@@ -28,7 +29,7 @@ const ANY_ADDRESS = "0.0.0.0";
 
 /**
  * Pairs the manifest's exposed ports with the apps' ports by name. Throws INVALID_INPUT in rkt's words when a name is unknown or declared by several apps, and
- * when two entries want the same port of the host; UNSUPPORTED for a host address that is not IPv4.
+ * when two entries want the same port of the host, or a host address is none.
  */
 export function resolvePorts(pod: PodPorts): ForwardedPort[] {
   const resolved: ForwardedPort[] = [];
@@ -62,7 +63,9 @@ function findAppPort(pod: PodPorts, name: string): AppPort {
 
 function conflict(a: ForwardedPort, b: ForwardedPort): boolean {
   if (a.protocol !== b.protocol || a.hostPort !== b.hostPort) return false;
-  return a.hostIp === undefined || b.hostIp === undefined || a.hostIp === b.hostIp;
+  if (a.hostIp === undefined || b.hostIp === undefined || a.hostIp === b.hostIp) return true;
+  const [one, other] = [a.hostIp, b.hostIp];
+  return one.includes(":") && other.includes(":") && (one === "::" || other === "::");
 }
 
 // Both the protocol and the address become words of a firewall rule: nothing but these forms may pass.
@@ -82,13 +85,15 @@ function checkedPort(port: number, name: string): number {
 }
 
 function parseHostIp(text: string | undefined, name: string): string | undefined {
-  if (text === undefined || text === "" || text === ANY_ADDRESS) return undefined;
-  const mapped = text.replace(/^::ffff:(?=[0-9]+\.)/i, "");
-  if (/^(25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}$/.test(mapped)) {
-    return mapped === ANY_ADDRESS ? undefined : mapped;
+  if (text === undefined || text === "") return undefined;
+  const address = text.replace(/^::ffff:(?=[0-9]+\.)/i, "");
+  const version = ipVersion(address);
+  if (version === 0) {
+    throw new RktError(
+      "INVALID_INPUT",
+      `Cannot forward port ${quoted(name)}: host address ${quoted(text)}, expected an IP address`,
+    );
   }
-  throw new RktError(
-    "UNSUPPORTED",
-    `Cannot forward port ${quoted(name)}: host address ${quoted(text)}, expected an IPv4 address`,
-  );
+  if (address === ANY_ADDRESS) return undefined;
+  return version === 6 ? address.toLowerCase() : address;
 }

@@ -4,7 +4,7 @@
  *   netns          path of the namespace, before it is made
  *   net/FILE       copy of a network's configuration, before its ADD (the original may be changed or gone by the time of the DEL)
  *   net/FILE.state how ADD was called, before it; with the result, after it
- *   net/ports      present from before the first firewall rule
+ *   net/ports      which ports are forwarded how, from before the first firewall rule (port-record.ts)
  *   net-info.json  rkt 1.x's list of networks, when all is done; what `rkt list` and `rkt status` show
  *
  * rkt 1.x wrote `netns`, `net/FILE` and `net-info.json`; its pods are torn down from those.
@@ -16,6 +16,8 @@ import { PodFiles } from "../core/data-dir.ts";
 import { isErrno } from "../host/errno.ts";
 import { CNI_VERSIONS, type CniVersion, type NetworkConf, parseNetworkConf } from "./conf.ts";
 import { isObject, type JsonObject, listOf, objectOf, textOf } from "./json.ts";
+import type { Forwarding } from "./port-forwarding.ts";
+import { parseForwarding } from "./port-record.ts";
 import { netmask } from "./result.ts";
 import type { NetworkInterface } from "./types.ts";
 
@@ -68,17 +70,18 @@ export function recordState(podDir: string, file: string, state: NetworkState): 
   writeWhole(join(new PodFiles(podDir).net, `${file}${STATE}`), JSON.stringify(state));
 }
 
-/** Marks that firewall rules may exist. */
-export function recordPorts(podDir: string): void {
+/** Called before the first firewall rule. */
+export function recordForwarding(podDir: string, forwarding: Forwarding): void {
   const dir = new PodFiles(podDir).net;
   mkdirSync(dir, { recursive: true, mode: 0o755 });
-  writeWhole(join(dir, PORTS), "");
+  writeWhole(join(dir, PORTS), JSON.stringify(forwarding));
 }
 
-/** True when a teardown must look for firewall rules: they were announced, or the pod is rkt 1.x's, which left no mark. */
-export function mayHaveForwardedPorts(podDir: string): boolean {
+/** What is forwarded to the pod. "unknown": rules may exist, and nothing says which (rkt 1.x). Undefined: there are none. */
+export function recordedForwarding(podDir: string): Forwarding | "unknown" | undefined {
   const files = listNet(podDir);
-  return files.includes(PORTS) || (files.length > 0 && !files.some((file) => file.endsWith(STATE)));
+  if (files.includes(PORTS)) return parseForwarding(readIfThere(join(new PodFiles(podDir).net, PORTS))) ?? "unknown";
+  return files.length > 0 && !files.some((file) => file.endsWith(STATE)) ? "unknown" : undefined;
 }
 
 /** The recorded networks in the order of their set-up. */

@@ -12,8 +12,9 @@ import { parseNetList } from "./net-list.ts";
 import { createNetns, netnsPath } from "./netns.ts";
 import { type PlannedNetwork, planNetworks } from "./plan.ts";
 import { type Attachment, negotiateVersion, pluginDirs } from "./plugin.ts";
-import { forwardPorts } from "./port-forwarding.ts";
-import { recordNetns, recordNetwork, recordPorts, recordState, saveNetInfo } from "./record.ts";
+import { forwardPorts, planForwarding } from "./port-forwarding.ts";
+import { recordForwarding, recordNetns, recordNetwork, recordState, saveNetInfo } from "./record.ts";
+import { releasePorts, reservePorts } from "./reserve-ports.ts";
 import { type CniResult, parseResult } from "./result.ts";
 import { tearDownNetwork } from "./tear-down.ts";
 import type { NetworkContext, NetworkResult, SetUpNetwork } from "./types.ts";
@@ -21,7 +22,7 @@ import type { NetworkContext, NetworkResult, SetUpNetwork } from "./types.ts";
 /**
  * Makes the pod's network namespace, adds it to the networks of `net`, forwards the ports, and writes net-info.json. Undefined for `host`: the pod has no
  * namespace of its own. The caller holds the pod's lock, is root, and is in the host's network namespace. When it throws, nothing is left behind: USAGE and
- * NOT_FOUND for what `net` names, INVALID_CONFIG, CONFLICT when the pod has a network already, HOST_PROGRAM with the plugin's words, UNSUPPORTED for ports
+ * NOT_FOUND for what `net` names, INVALID_CONFIG, CONFLICT when the pod has a network already or a port is taken, HOST_PROGRAM with the plugin's words, UNSUPPORTED for ports
  * without a nat table, SYSTEM_CALL.
  */
 export async function setUpNetwork(request: SetUpNetwork): Promise<NetworkResult | undefined> {
@@ -42,14 +43,20 @@ export async function setUpNetwork(request: SetUpNetwork): Promise<NetworkResult
       hint: "`rkt gc` removes what a dead pod left",
     });
   }
+  const portSockets = reservePorts(request.host, request.ports);
   const netns = netnsPath(uuid);
-  recordNetns(podDir, netns);
-  createNetns(request.host, netns);
+  try {
+    recordNetns(podDir, netns);
+    createNetns(request.host, netns);
+  } catch (error) {
+    releasePorts(request.host, portSockets);
+    throw error;
+  }
   try {
     const results: CniResult[] = [];
     for (const network of plan.networks) results.push(await attach(request, network, { netns, dirs }));
     const forwardable = forwardableOf(results[plan.forwardable]);
-    if (plan.ownForwarding) await forwardOwn(request, forwardable?.ip);
+    if (plan.ownForwarding) await forwardOwn(request, results[plan.forwardable]);
     const infos = plan.networks.flatMap(({ file, pluginPath, args }, index) => {
       const result = results[index];
       return result === undefined ? [] : [{ file, pluginPath, args, interface: result.interface }];
@@ -59,9 +66,11 @@ export async function setUpNetwork(request: SetUpNetwork): Promise<NetworkResult
       netnsPath: netns,
       interfaces: infos.map((info) => info.interface),
       dns: firstDns(results, emit),
+      portSockets,
       forwardable,
     };
   } catch (error) {
+    releasePorts(request.host, portSockets);
     await undo(request);
     throw error;
   }
@@ -83,12 +92,11 @@ async function attach(
   return parseResult(conf.name, ifName, result);
 }
 
-async function forwardOwn({ podDir, uuid, ports }: SetUpNetwork, podIp: string | undefined): Promise<void> {
-  if (podIp === undefined) {
-    throw new RktError("UNSUPPORTED", "Cannot forward ports: the pod has no IPv4 address, expected one");
-  }
-  recordPorts(podDir);
-  await forwardPorts(uuid, podIp, ports);
+async function forwardOwn({ host, podDir, uuid, ports }: SetUpNetwork, result: CniResult | undefined): Promise<void> {
+  const { ip4, ip6 } = result?.interface ?? {};
+  const forwarding = planForwarding({ ip4: ip4?.ip, ip6: ip6?.ip }, ports);
+  recordForwarding(podDir, forwarding);
+  await forwardPorts(host, uuid, forwarding);
 }
 
 function forwardableOf(result: CniResult | undefined): NetworkResult["forwardable"] {

@@ -10,8 +10,8 @@ import {
   forgetAll,
   forgetNetwork,
   forgetPorts,
-  mayHaveForwardedPorts,
   type RecordedNetwork,
+  recordedForwarding,
   recordedNetns,
   recordedNetworks,
 } from "./record.ts";
@@ -33,8 +33,9 @@ export async function tearDownNetwork(context: NetworkContext): Promise<Teardown
     }
   };
   await attempt("port forwarding", async () => {
-    if (!mayHaveForwardedPorts(podDir)) return;
-    await unforwardPorts(uuid);
+    const forwarding = recordedForwarding(podDir);
+    if (forwarding === undefined) return;
+    await unforwardPorts(host, uuid, forwarding === "unknown" ? undefined : forwarding);
     forgetPorts(podDir);
   });
   const netns = recordedNetns(podDir);

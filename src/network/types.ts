@@ -9,7 +9,7 @@ export interface ForwardedPort {
   readonly protocol: "tcp" | "udp" | "sctp";
   readonly podPort: number;
   readonly hostPort: number;
-  /** IPv4; undefined: every address of the host. */
+  /** IPv4 or IPv6; undefined: every address of the host. */
   readonly hostIp?: string | undefined;
 }
 
@@ -68,6 +68,8 @@ export interface NetworkResult {
   /** Empty for `--net=none`. */
   readonly interfaces: readonly NetworkInterface[];
   readonly dns: NetworkDns | undefined;
+  /** Sockets that keep the forwarded ports for the pod: the process that supervises it inherits them, and no app does. Close-on-exec. */
+  readonly portSockets: readonly number[];
   /** The network through which pod and host talk (ports, metadata service): the first with ipMasq, else the last; undefined without an IPv4 address. */
   readonly forwardable:
     | {

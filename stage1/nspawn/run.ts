@@ -124,7 +124,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   mountControllers(host, files.stage1Rootfs, cgroup, layout);
   // Last: from here on this process could not do much of the above any more.
   if (ownFilter) filterPod(host);
-  return handOver(host, caller, { ...target, keep: [lockFd] });
+  return handOver(host, caller, { ...target, keep: [lockFd, ...(network?.portSockets ?? [])] });
 }
 
 /** The image's own systemd-nspawn, started through the image's own loader, so that the host needs no systemd. */

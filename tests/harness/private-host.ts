@@ -12,7 +12,7 @@ export function enterPrivateHost(): void {
   linux.unshare(CLONE.NEWNS | CLONE.NEWNET);
   linux.mount(null, "/", null, MS.REC | MS.PRIVATE, null);
   linux.interfaceUp("lo");
-  for (const directory of ["/var/lib/cni", "/run/netns"]) {
+  for (const directory of ["/var/lib/cni", "/run/rkt", "/run/netns"]) {
     mkdirSync(directory, { recursive: true });
     linux.mount("tmpfs", directory, "tmpfs", 0, null);
   }

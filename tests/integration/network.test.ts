@@ -1,174 +1,32 @@
-/**
- * CNI networks with the distribution's own plugins. Needs root, iptables, containernetworking-plugins, busybox, iproute2.
- *
- * The whole file runs in network and mount namespaces of its own, which play the host: the machine's interfaces, firewall, leases and /run/netns are out of
- * reach, also for a test that is killed. Within them every test must leave no interface, no rule, no lease and no namespace behind.
- */
+/** CNI networks with the distribution's own plugins, on a host of the tests' own (tests/harness/network-host.ts). */
 
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { newUuid } from "../../src/core/uuid.ts";
-import { CLONE, MNT_DETACH, MS } from "../../src/host/constants.ts";
+import { MNT_DETACH } from "../../src/host/constants.ts";
 import { linux } from "../../src/host/linux.ts";
-import { type ForwardedPort, type NetworkResult, setUpNetwork, tearDownNetwork } from "../../src/network/mod.ts";
+import {
+  conf,
+  down,
+  get,
+  lines,
+  override,
+  pod,
+  ptp,
+  root,
+  serve,
+  sh,
+  testDir,
+  traces,
+  tracesBefore,
+  up,
+  upWithNamespace,
+  useFirewall,
+  useNetworkHost,
+  web,
+} from "../harness/network-host.ts";
 
-const root = process.getuid?.() === 0;
-const path = process.env.PATH;
-const lines: string[] = [];
-const servers: Bun.Subprocess[] = [];
-let dir = "";
-let before = "";
-
-interface Pod {
-  uuid: string;
-  podDir: string;
-  context: Parameters<typeof tearDownNetwork>[0];
-}
-let pods: Pod[] = [];
-
-function sh(command: string): string {
-  const { stdout, stderr, exitCode } = Bun.spawnSync(["sh", "-c", command], { env: process.env });
-  if (exitCode !== 0) throw new Error(`${command}: status ${exitCode}: ${stderr}`);
-  return stdout.toString();
-}
-
-/** Everything that a pod's network can leave behind, as text. */
-function traces(): string {
-  const rules = (program: string) =>
-    sh(`${program} -t nat`)
-      .split("\n")
-      .filter((line) => /^(-A|:(CNI|RKT))/.test(line) && !line.includes("CNI-HOSTPORT") && !line.includes("CNI-DN"));
-  const leases = sh("find /var/lib/cni -type f ! -name lock ! -name 'last_reserved*' | sort");
-  const links = sh("ip -o link | awk '{print $2}'");
-  return JSON.stringify([
-    links,
-    rules("iptables-nft-save"),
-    rules("iptables-legacy-save"),
-    leases,
-    sh("ls /run/netns"),
-  ]);
-}
-
-function pod(): Pod {
-  const uuid = newUuid();
-  const podDir = join(dir, uuid);
-  mkdirSync(podDir);
-  const emit = (event: object) => void lines.push("text" in event ? String(event.text) : "");
-  const made = {
-    uuid,
-    podDir,
-    context: { uuid, podDir, localConfigDir: join(dir, "etc"), stage1NetDirs: [], emit, host: linux },
-  };
-  pods.push(made);
-  return made;
-}
-
-const up = (target: Pod, net: string, ports: ForwardedPort[] = []) => setUpNetwork({ ...target.context, net, ports });
-
-async function upWithNamespace(target: Pod, net: string, ports: ForwardedPort[] = []): Promise<NetworkResult> {
-  const result = await up(target, net, ports);
-  if (result === undefined) throw new Error("no namespace");
-  return result;
-}
-
-async function down(target: Pod): Promise<void> {
-  expect(await tearDownNetwork(target.context)).toEqual([]);
-}
-
-function conf(file: string, text: object): void {
-  writeFileSync(join(dir, "etc/net.d", file), JSON.stringify(text));
-}
-
-const ptp = (name: string, third: number, more: object = {}) => ({
-  name,
-  cniVersion: "0.3.1",
-  type: "ptp",
-  ipam: { type: "host-local", subnet: `10.213.${third}.0/24`, routes: [{ dst: "0.0.0.0/0" }] },
-  ...more,
-});
-
-/** A web server in the pod that answers with its pod's UUID. */
-async function serve(target: Pod, { netnsPath }: NetworkResult): Promise<void> {
-  const www = join(target.podDir, "www");
-  mkdirSync(www);
-  writeFileSync(join(www, "index.html"), target.uuid);
-  const httpd = ["busybox", "httpd", "-f", "-p", "80", "-h", www];
-  servers.push(Bun.spawn(["nsenter", `--net=${netnsPath}`, ...httpd], { stdout: "ignore", stderr: "ignore" }));
-  for (let tries = 0; tries < 100; tries += 1) {
-    if (sh(`nsenter --net=${netnsPath} ss -Hltn 'sport = :80'`) !== "") return;
-    await Bun.sleep(10);
-  }
-  throw new Error("the web server did not start");
-}
-
-const get = (url: string, netns?: string) =>
-  sh(`${netns === undefined ? "" : `nsenter --net=${netns}`} curl -sSf -m 5 --noproxy '*' http://${url}/`);
-
-const web = (hostPort: number, hostIp?: string): ForwardedPort => ({
-  name: "http",
-  protocol: "tcp",
-  podPort: 80,
-  hostPort,
-  hostIp,
-});
-
-/** Puts a program of that name before all others. */
-function override(program: string, script: string): void {
-  writeFileSync(join(dir, "bin", program), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
-}
-
-beforeAll(() => {
-  if (!root) return;
-  linux.unshare(CLONE.NEWNS | CLONE.NEWNET);
-  linux.mount(null, "/", null, MS.REC | MS.PRIVATE, null);
-  linux.interfaceUp("lo");
-  for (const owned of ["/var/lib/cni", "/run/netns"]) {
-    mkdirSync(owned, { recursive: true });
-    linux.mount("tmpfs", owned, "tmpfs", 0, null);
-  }
-  sh("ip link add rktnet0 type veth peer name rktnet1 && ip addr add 10.213.254.1/24 dev rktnet0");
-  sh("ip link set rktnet0 up && ip link set rktnet1 up");
-});
-
-beforeEach(() => {
-  if (!root) return;
-  dir = mkdtempSync(join(tmpdir(), "rkt-network-"));
-  mkdirSync(join(dir, "etc/net.d"), { recursive: true });
-  mkdirSync(join(dir, "bin"));
-  process.env.PATH = `${join(dir, "bin")}:${path}`;
-  pods = [];
-  lines.length = 0;
-  before = traces();
-});
-
-afterEach(async () => {
-  if (!root) return;
-  for (const server of servers.splice(0)) {
-    server.kill("SIGKILL");
-    await server.exited;
-  }
-  for (const left of pods) expect(await tearDownNetwork(left.context)).toEqual([]);
-  process.env.PATH = path;
-  rmSync(dir, { recursive: true });
-  expect(traces()).toBe(before);
-});
-
-afterAll(() => {
-  if (!root) return;
-  linux.umount("/var/lib/cni", MNT_DETACH);
-});
+useNetworkHost();
 
 describe.skipIf(!root)("setUpNetwork", () => {
   test("gives a pod the default network: an address, a route, the host as gateway, forwarding", async () => {
@@ -204,7 +62,7 @@ describe.skipIf(!root)("setUpNetwork", () => {
     expect(lines).toContain("loading network default with type ptp");
     await down(target);
     expect(lines.at(-1)).toBe("teardown - executing net-plugin ptp");
-    expect(traces()).toBe(before);
+    expect(traces()).toBe(tracesBefore());
     expect(existsSync(join(target.podDir, "net"))).toBe(false);
     await down(target);
   });
@@ -284,11 +142,9 @@ describe.skipIf(!root)("setUpNetwork", () => {
 describe.skipIf(!root)("ports", () => {
   beforeEach(() => conf("10-p.conf", ptp("p", 4, { ipMasq: true })));
 
-  for (const kind of ["nft", "legacy"]) {
+  for (const kind of ["nft", "legacy"] as const) {
     test(`lead into the pod from the host, from 127.0.0.1 and from outside (iptables-${kind})`, async () => {
-      for (const tool of ["iptables", "iptables-restore", "iptables-save"]) {
-        symlinkSync(`/usr/sbin/${tool.replace("iptables", `iptables-${kind}`)}`, join(dir, "bin", tool));
-      }
+      useFirewall(kind);
       const target = pod();
       const result = await upWithNamespace(target, "p", [web(18_080), web(18_081, "10.213.254.1")]);
       await serve(target, result);
@@ -319,7 +175,7 @@ describe.skipIf(!root)("ports", () => {
     await upWithNamespace(target, "p", [web(18_080)]);
     sh("iptables -w -t nat -D OUTPUT 1");
     await down(target);
-    expect(traces()).toBe(before);
+    expect(traces()).toBe(tracesBefore());
   });
 
   test("fail with the table's name on a kernel without it, and leave nothing", async () => {
@@ -350,9 +206,9 @@ describe.skipIf(!root)("tearDownNetwork", () => {
   test("uses the copy of the configuration, not the changed original", async () => {
     const target = pod();
     await upWithNamespace(target, "p");
-    unlinkSync(join(dir, "etc/net.d/10-p.conf"));
+    unlinkSync(join(testDir(), "etc/net.d/10-p.conf"));
     await down(target);
-    expect(traces()).toBe(before);
+    expect(traces()).toBe(tracesBefore());
   });
 
   /** Each runs in a process of its own, which is killed at that point. */
@@ -374,7 +230,7 @@ describe.skipIf(!root)("tearDownNetwork", () => {
   ];
 
   function plugin(script: string): void {
-    const file = join(dir, "etc/net.d/killer");
+    const file = join(testDir(), "etc/net.d/killer");
     const wrapper = `#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exec /usr/lib/cni/ptp\n${script}\n`;
     writeFileSync(file, wrapper, { mode: 0o755 });
     conf("10-p.conf", ptp("p", 5, { type: "killer" }));
@@ -397,10 +253,10 @@ describe.skipIf(!root)("tearDownNetwork", () => {
     const child = Bun.spawn([process.execPath, "--no-env-file", "-e", code], { env: { ...process.env, REQUEST } });
     await child.exited;
     expect(child.signalCode).toBe("SIGKILL");
-    rmSync(join(dir, "bin/iptables-restore"), { force: true });
+    rmSync(join(testDir(), "bin/iptables-restore"), { force: true });
     await Bun.sleep(300);
     await down(target);
-    expect(traces()).toBe(before);
+    expect(traces()).toBe(tracesBefore());
     expect(existsSync(join(target.podDir, "net"))).toBe(false);
   });
 });
