@@ -1,14 +1,15 @@
 /** Images as ACI files: what was fetched, uncompressed, or an OCI image in that form. */
 
 import { randomBytes } from "node:crypto";
-import { closeSync, lstatSync, mkdirSync, openSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { closeSync, lstatSync, mkdirSync, openSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { imageIdFromSha512 } from "../core/digest.ts";
 import type { Engine } from "../core/engine.ts";
 import { internalError, RktError } from "../core/errors.ts";
 import type { RenderedTree, StoredImage } from "../core/spine.ts";
 import { tryLock } from "../host/lock.ts";
-import { AT, AT_FDCWD, linux } from "../host/mod.ts";
+import { AT, AT_FDCWD, linux, O } from "../host/mod.ts";
+import { removeTree } from "../host/remove-tree.ts";
 import { takePrepareLock } from "../pod/prepare-lock.ts";
 import { copyTree } from "../render/copy-tree.ts";
 import { obtainImage } from "../stage0/obtain-image.ts";
@@ -57,7 +58,8 @@ export async function withUnpacked(
   const reference = { kind: "hash", text: image.id } as const;
   const verified = await obtainImage(engine, reference, { pullPolicy: "never", signature: undefined });
   const tree = await renderStored(engine, verified);
-  const directory = join(engine.dataDir.tmp, `rkt-image-export-${randomBytes(8).toString("hex")}`);
+  const name = `rkt-image-export-${randomBytes(8).toString("hex")}`;
+  const directory = join(engine.dataDir.tmp, name);
   mkdirSync(directory, { mode: 0o700 });
   // Its lock says that somebody works here: `image gc` removes the directory of an export that was killed.
   const working = openSync(directory, "r");
@@ -72,8 +74,18 @@ export async function withUnpacked(
     }
     await use(directory, tree);
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    removeCopy(engine.dataDir.tmp, name);
     closeSync(working);
+  }
+}
+
+/** The copy holds what an image's author made up: names of any depth, and directories that nobody may enter. */
+function removeCopy(parent: string, name: string): void {
+  const fd = openSync(parent, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC);
+  try {
+    removeTree(linux, fd, name);
+  } finally {
+    closeSync(fd);
   }
 }
 

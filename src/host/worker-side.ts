@@ -4,6 +4,10 @@ import { writeSync } from "node:fs";
 import type { ErrorCode } from "../core/errors.ts";
 import { RktError } from "../core/errors.ts";
 import type { RktEvent } from "../core/events.ts";
+import { ALIVE } from "./worker-alive.ts";
+
+/** Milliseconds. */
+const ALIVE_INTERVAL = 10_000;
 
 /** The last message of a worker that could not do its work: the error in a form that crosses a pipe. */
 export interface WorkerFailure {
@@ -13,20 +17,31 @@ export interface WorkerFailure {
   hint: string | undefined;
 }
 
-/** The lines of stdin, parsed. The caller (root) is trusted by the worker. */
+/** The lines of stdin, parsed. The caller (root) is trusted by the worker. As long as they are read, the caller is told that the worker is alive. */
 export async function* requests(): AsyncGenerator<unknown> {
-  let pending = "";
-  for await (const chunk of process.stdin) {
-    pending += String(chunk);
-    const lines = pending.split("\n");
-    pending = lines.pop() ?? "";
-    for (const line of lines) yield JSON.parse(line);
+  // Unpacking or hashing a large file says nothing by itself for minutes.
+  const alive = setInterval(() => writeLine(ALIVE), ALIVE_INTERVAL);
+  alive.unref();
+  try {
+    let pending = "";
+    for await (const chunk of process.stdin) {
+      pending += String(chunk);
+      const lines = pending.split("\n");
+      pending = lines.pop() ?? "";
+      for (const line of lines) yield JSON.parse(line);
+    }
+  } finally {
+    clearInterval(alive);
   }
 }
 
 /** Writes one message; synchronous, so that order and completeness hold whatever happens next. */
 export function answer(message: unknown): void {
-  const bytes = Buffer.from(`${JSON.stringify(message)}\n`);
+  writeLine(JSON.stringify(message));
+}
+
+function writeLine(line: string): void {
+  const bytes = Buffer.from(`${line}\n`);
   for (let offset = 0; offset < bytes.length; ) {
     try {
       offset += writeSync(1, bytes, offset);

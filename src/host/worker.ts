@@ -13,6 +13,7 @@ import { RktError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
 import type { Account } from "./accounts.ts";
 import { type Confinement, confineWords } from "./confine-words.ts";
+import { ALIVE } from "./worker-alive.ts";
 
 export type WorkerName = "fetch" | "push" | "verify" | "unpack" | "credentials";
 
@@ -31,7 +32,12 @@ export interface WorkerOptions {
   launcher?: readonly string[];
   /** Variables besides PATH and LANG (proxies, for instance). */
   env?: Readonly<Record<string, string>>;
+  /** Milliseconds without a word from the worker, while one is waited for, after which it counts as hung. */
+  silence?: number;
 }
+
+/** A worker says every ten seconds that it is alive ({@link ALIVE}), however long its work takes. */
+const LONGEST_SILENCE = 5 * 60 * 1000;
 
 /** A line longer than this is not from a sane worker. Manifests (at most 4 MiB, base64) are the longest content. */
 const LONGEST_LINE = 8 * 1024 * 1024;
@@ -72,12 +78,13 @@ export function startWorker(options: WorkerOptions): Worker {
     child.once("error", () => resolve());
     child.once("exit", () => resolve());
   });
+  const kill = () => (options.launcher === undefined ? void child.kill("SIGKILL") : killWorker(child));
   send(child, options.request);
   return {
-    messages: () => messages(child, options.worker, ended),
+    messages: () => messages(child, options.worker, ended, { longest: options.silence ?? LONGEST_SILENCE, kill }),
     send: (message) => send(child, message),
     end: () => void child.stdin?.end(),
-    kill: () => (options.launcher === undefined ? void child.kill("SIGKILL") : killWorker(child)),
+    kill,
     ended: () => gone,
   };
 }
@@ -130,31 +137,72 @@ interface Ending {
   signal: string | null;
 }
 
-async function* messages(child: ChildProcess, name: string, ended: Promise<Ending>): AsyncGenerator<unknown> {
+async function* messages(
+  child: ChildProcess,
+  name: string,
+  ended: Promise<Ending>,
+  { longest, kill }: { longest: number; kill: () => void },
+): AsyncGenerator<unknown> {
   const lastWords: string[] = [];
   child.stderr?.on("data", (chunk: Buffer) => {
     if (lastWords.length < 64) lastWords.push(chunk.toString("utf8"));
   });
   // A character may be cut in two by the pipe; decoding piece by piece would spoil it.
   child.stdout?.setEncoding("utf8");
+  const silence = watchSilence(longest, kill);
   let pending = "";
-  for await (const chunk of child.stdout ?? []) {
-    pending += String(chunk);
-    const lines = pending.split("\n");
-    pending = lines.pop() ?? "";
-    if (pending.length > LONGEST_LINE) {
-      child.kill("SIGKILL");
-      throw workerFailed(name, "it wrote an overlong line", lastWords);
+  try {
+    silence.start();
+    for await (const chunk of child.stdout ?? []) {
+      silence.stop();
+      pending += String(chunk);
+      const lines = pending.split("\n");
+      pending = lines.pop() ?? "";
+      if (pending.length > LONGEST_LINE) {
+        child.kill("SIGKILL");
+        throw workerFailed(name, "it wrote an overlong line", lastWords);
+      }
+      for (const line of lines) if (line !== ALIVE) yield parseLine(line, name, child);
+      silence.start();
     }
-    for (const line of lines) yield parseLine(line, name, child);
-  }
-  const { code, signal } = await ended.catch((error: unknown) => {
-    throw new RktError("HOST_PROGRAM", `Cannot start "setpriv" for the ${name} worker`, {
-      cause: error,
-      hint: "install util-linux",
+    const { code, signal } = await ended.catch((error: unknown) => {
+      throw new RktError("HOST_PROGRAM", `Cannot start "setpriv" for the ${name} worker`, {
+        cause: error,
+        hint: "install util-linux",
+      });
     });
-  });
-  if (code !== 0) throw workerFailed(name, signal === null ? `exit status ${code}` : `killed by ${signal}`, lastWords);
+    if (silence.wasTooLong()) throw workerFailed(name, `it was silent for ${longest / 1000} s`, lastWords);
+    if (code !== 0)
+      throw workerFailed(name, signal === null ? `exit status ${code}` : `killed by ${signal}`, lastWords);
+  } finally {
+    silence.stop();
+  }
+}
+
+/**
+ * Calls `onSilence` when start() was `longest` milliseconds ago and stop() never came. Counted in ticks: of a caller that was itself stopped meanwhile (job control, a sleeping machine) at
+ * most one passes, and whatever the worker wrote is read before the next.
+ */
+function watchSilence(longest: number, onSilence: () => void) {
+  const TICKS = 10;
+  let timer: ReturnType<typeof setInterval> | undefined;
+  let tooLong = false;
+  const stop = () => clearInterval(timer);
+  return {
+    start() {
+      stop();
+      let passed = 0;
+      timer = setInterval(() => {
+        passed += 1;
+        if (passed < TICKS) return;
+        tooLong = true;
+        stop();
+        onSilence();
+      }, longest / TICKS);
+    },
+    stop,
+    wasTooLong: () => tooLong,
+  };
 }
 
 function parseLine(line: string, name: string, child: ChildProcess): unknown {

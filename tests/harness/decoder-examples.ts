@@ -193,6 +193,56 @@ export const networkResults: readonly Json[] = [
   { cniVersion: "0.2.0", ip4: { ip: "10.0.0.2/24", gateway: "10.0.0.1", routes: [{ dst: "0.0.0.0/0" }] } },
 ];
 
+/** What a registry answers in turn: see registry-decoder.ts. */
+export const conversations: readonly Json[] = (() => {
+  const manifest = { status: 200, headers: { "content-type": `${OCI}.manifest.v1+json`, etag: '"known"' } };
+  const index = { status: 200, headers: { "content-type": `${OCI}.index.v1+json` } };
+  const bearer = 'Bearer realm="https://token.example.com/token",service="registry",scope="repository:other:push"';
+  const bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
+  const signature: Json = {
+    schemaVersion: 2,
+    mediaType: `${OCI}.manifest.v1+json`,
+    config: descriptor("application/vnd.oci.empty.v1+json"),
+    layers: [
+      descriptor(bundle, { size: 2 }),
+      descriptor("application/vnd.dev.cosign.simplesigning.v1+json", {
+        annotations: { "dev.cosignproject.cosign/signature": "AAAA", "dev.sigstore.cosign/bundle": "{}" },
+      }),
+    ],
+  };
+  const referrers: Json = {
+    schemaVersion: 2,
+    mediaType: `${OCI}.index.v1+json`,
+    manifests: [descriptor(`${OCI}.manifest.v1+json`, { artifactType: bundle }), descriptor(`${OCI}.manifest.v1+json`)],
+  };
+  return [
+    [{ ...manifest, body: manifests[0] ?? null }],
+    [{ status: 304, headers: { etag: '"known"' } }],
+    [
+      { status: 401, headers: { "www-authenticate": bearer } },
+      { status: 200, headers: {}, body: { token: "t", access_token: "a", expires_in: 60 } },
+      { ...manifest, body: manifests[0] ?? null },
+    ],
+    [
+      { status: 401, headers: { "www-authenticate": 'Basic realm="x", Bearer realm="https://t.example.com"' } },
+      { status: 200, headers: { "docker-content-digest": `sha256:${HEX}` }, body: "content" },
+    ],
+    [{ ...index, body: referrers }, { status: 404 }, { ...manifest, body: signature }, { status: 200, body: {} }],
+    [
+      { ...index, headers: { ...index.headers, link: '</v2/team/app/referrers/x?n=2>; rel="next"' }, body: referrers },
+      { ...index, body: referrers },
+    ],
+    [
+      { status: 307, headers: { location: "https://cdn.example.com/blob?sig=1" } },
+      { status: 200, body: "content" },
+    ],
+    [{ status: 206, headers: { "content-range": "bytes 5-10/11", "content-length": "6" }, body: "ontent" }],
+    [{ status: 416 }, { status: 200, headers: { "content-length": "7" }, body: "content" }],
+    [{ status: 429, headers: { "retry-after": "120", "ratelimit-limit": "100;w=21600" } }],
+    [{ status: 503, headers: { "retry-after": "Wed, 21 Oct 2065 07:28:00 GMT" }, body: { errors: [{ code: "X" }] } }],
+  ];
+})();
+
 const split = { algorithm: "sha256", hex: HEX };
 const blob = { digest: `sha256:${HEX}`, size: 12, mediaType: "application/x" };
 

@@ -35,9 +35,18 @@ import * as examples from "./decoder-examples.ts";
 import { BrokenPromise, type Decoder } from "./fuzz.ts";
 import { mutateBytes, mutateJson, mutateText } from "./mutate.ts";
 import { below, type Random } from "./random.ts";
+import { registryDecoder } from "./registry-decoder.ts";
+import { signatureDecoders } from "./signature-decoders.ts";
 
 export function decoders(): Decoder[] {
-  return [...archiveDecoders(), ...documentDecoders(), ...textDecoders(), ...trustDecoders()];
+  return [
+    ...archiveDecoders(),
+    ...documentDecoders(),
+    ...textDecoders(),
+    ...trustDecoders(),
+    ...signatureDecoders(),
+    registryDecoder(),
+  ];
 }
 
 function archiveDecoders(): Decoder[] {

@@ -43,7 +43,7 @@ describe("image list", () => {
   test("an empty store", () => {
     using rkt = testRkt();
     expect(rkt.ok(["image", "list"])).toBe("ID\tNAME\tSIZE\tIMPORT TIME\tLAST USED\n");
-    expect(rkt.ok(["image", "list", "--no-legend"])).toBe("\n");
+    expect(rkt.ok(["image", "list", "--no-legend"])).toBe("");
     expect(rkt.ok(["image", "list", "--format=json"])).toBe("null\n");
   });
 

@@ -114,7 +114,7 @@ function refused(rkt: TestRkt, reference: string, words: string, ...more: string
   expect(stderr).toContain(words);
   expect(stdout).toBe("");
   expect(status).toBe(254);
-  expect(rkt.ok(["image", "list", "--no-legend"])).toBe("\n");
+  expect(rkt.ok(["image", "list", "--no-legend"])).toBe("");
 }
 
 function trust(rkt: TestRkt, ...words: string[]): string {

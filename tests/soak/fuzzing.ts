@@ -6,12 +6,15 @@ import { layerDifference } from "../harness/layer-differential.ts";
 import type { PartResult, Say } from "./part.ts";
 
 export async function fuzzing(executions: number, layers: number, seed: number, say: Say): Promise<PartResult[]> {
-  const results = decoders().map((decoder): PartResult => {
-    say(`fuzz: ${decoder.name}`);
-    const { accepted, slowest, findings } = fuzz(decoder, seed, executions);
-    const counts = `${executions} executions, ${accepted} accepted, slowest ${slowest.toFixed(0)} ms`;
-    return { what: `fuzzing: ${decoder.name}`, counts, findings: findings.map(describeFinding) };
-  });
+  const results: PartResult[] = [];
+  for (const decoder of decoders()) {
+    const start = performance.now();
+    const { accepted, slowest, findings } = await fuzz(decoder, seed, executions);
+    const seconds = ((performance.now() - start) / 1000).toFixed(0);
+    say(`fuzz: ${decoder.name}: ${seconds} s`);
+    const counts = `${executions} executions in ${seconds} s, ${accepted} accepted, slowest ${slowest.toFixed(0)} ms`;
+    results.push({ what: `fuzzing: ${decoder.name}`, counts, findings: findings.map(describeFinding) });
+  }
   const findings: string[] = [];
   for (let number = 0; number < layers && findings.length < 10; number += 1) {
     const difference = await layerDifference((seed + number) >>> 0);

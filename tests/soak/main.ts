@@ -1,10 +1,11 @@
 /**
  * `make soak`: what takes too long for `make test`. Loops, kills, crowds and fuzzing; each part says what it did and what it found, and docs/evidence/soak.md keeps
  * the last result. Variables: SOAK_ROUNDS (200), SOAK_KILLS (60 per kind), SOAK_CROWDS (20), SOAK_FUZZ (100000 per decoder), SOAK_LAYERS (2000), SOAK_SEED, and
- * SOAK_PARTS, the parts to run (loop,kill,crowd,fuzz). Ends with 1 when anything was found.
+ * SOAK_PARTS, the parts to run (loop,kill,crowd,fuzz,cover). Ends with 1 when anything was found.
  */
 
 import { seedFrom } from "../harness/random.ts";
+import { coverage } from "./coverage.ts";
 import { crowds } from "./crowds.ts";
 import { writeEvidence } from "./evidence.ts";
 import { fuzzing } from "./fuzzing.ts";
@@ -19,6 +20,7 @@ const parts: Readonly<Record<string, () => Promise<PartResult[]>>> = {
   kill: () => kills(count("SOAK_KILLS", 60), seed, say),
   crowd: () => crowds(count("SOAK_CROWDS", 20), say),
   fuzz: () => fuzzing(count("SOAK_FUZZ", 100_000), count("SOAK_LAYERS", 2000), seed, say),
+  cover: async () => coverage(say),
 };
 
 const wanted = (process.env.SOAK_PARTS ?? Object.keys(parts).join(",")).split(",");

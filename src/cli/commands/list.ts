@@ -44,7 +44,7 @@ async function listCommand({ engine, flags, output }: CommandInput): Promise<voi
   }
   // Go's nil slice.
   if (format !== undefined) output.stdout(formatted(pods.length === 0 ? null : pods, format));
-  else output.stdout(formatTable(rows) || "\n");
+  else output.stdout(formatTable(rows));
   for (const note of notes) output.error(note);
   if (problems.length > 0) tellProblems(output, problems);
 }

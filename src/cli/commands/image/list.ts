@@ -113,7 +113,7 @@ async function listCommand({ engine, flags, output }: CommandInput): Promise<voi
     ...fields.map((field) => cell(entry, field, full)),
     ...[entry.disk, entry.unique].filter((bytes) => bytes !== undefined).map((bytes) => sizeText(bytes, full)),
   ]);
-  output.stdout(formatTable([...legend, ...rows]) || "\n");
+  output.stdout(formatTable([...legend, ...rows]));
   if (usage !== undefined) {
     const sums = Object.entries(usage.sums).map(([name, bytes]) => [name, sizeText(bytes, full)]);
     output.stdout(`\n${formatTable(sums)}`);
