@@ -77,8 +77,9 @@ export interface FetchRequest extends NetworkRequest {
   readonly signaturePlaces?: SignaturePlaces | undefined;
 }
 
-/** A worker answers one request after the other, until its stdin ends. */
+/** A worker answers one request after the other, until its stdin ends. "prepare" comes with its start, and is no question. */
 export type WorkerRequest =
+  | { readonly task: "prepare" }
   | { readonly task: "discover"; readonly request: DiscoverRequest }
   | { readonly task: "fetch"; readonly request: FetchRequest };
 

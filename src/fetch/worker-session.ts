@@ -26,16 +26,19 @@ export interface FetchSession {
 export function openSession(dataDir: DataDir, source: number | undefined, emit: Emit): FetchSession {
   const descriptors = [openStoreDirectory(dataDir.blobs), openStoreDirectory(dataDir.downloads)];
   if (source !== undefined) descriptors.push(source);
-  let session: ReturnType<typeof startSession> | undefined;
+  // At once: it starts while its caller looks up certificates and credentials.
+  let session: ReturnType<typeof startSession> | undefined = startSession(descriptors, emit);
+  let asked = false;
   let told = false;
-  const ask = async (request: WorkerRequest) => {
+  const ask = async (request: AskedRequest) => {
     // What has read the answers of one server does not learn the secrets for another, and what knows secrets does not read the answers of another server.
-    if (session !== undefined && (told || holdsSecrets(request))) {
-      await session.close();
+    if (asked && (told || holdsSecrets(request))) {
+      await session?.close();
       session = undefined;
     }
+    asked = true;
     told = holdsSecrets(request);
-    session ??= startSession(descriptors, request, emit);
+    session ??= startSession(descriptors, emit);
     return session.ask(request);
   };
   return {
@@ -56,7 +59,9 @@ export function openSession(dataDir: DataDir, source: number | undefined, emit: 
   };
 }
 
-function holdsSecrets({ request }: WorkerRequest): boolean {
+type AskedRequest = Exclude<WorkerRequest, { task: "prepare" }>;
+
+function holdsSecrets({ request }: AskedRequest): boolean {
   if (request.client !== undefined) return true;
   const headers = "reference" in request ? [request.headers, request.signature?.headers ?? {}] : request.headers;
   const credentials = "reference" in request ? (request.place?.credentials ?? {}) : {};
@@ -72,8 +77,7 @@ const CONFINEMENT: Confinement = {
   time: 24 * 60 * 60,
 };
 
-/** The first request goes with the start. */
-function startSession(descriptors: readonly number[], first: WorkerRequest, emit: Emit) {
+function startSession(descriptors: readonly number[], emit: Emit) {
   const root = process.geteuid?.() === 0;
   const group = rktGroup();
   const worker = startWorker({
@@ -81,15 +85,13 @@ function startSession(descriptors: readonly number[], first: WorkerRequest, emit
     account: root ? workerAccount("rkt-fetch") : undefined,
     groups: root && group !== undefined ? [group] : [],
     descriptors,
-    request: first,
+    request: { task: "prepare" } satisfies WorkerRequest,
     confinement: CONFINEMENT,
   });
   const messages = worker.messages();
-  let sent: WorkerRequest | undefined = first;
   return {
-    async ask(request: WorkerRequest): Promise<Answer> {
-      if (request !== sent) worker.send(request);
-      sent = undefined;
+    async ask(request: AskedRequest): Promise<Answer> {
+      worker.send(request);
       for (;;) {
         const { value, done } = await messages.next();
         if (done === true) throw endedEarly();
@@ -100,11 +102,9 @@ function startSession(descriptors: readonly number[], first: WorkerRequest, emit
       }
     },
     async close(): Promise<void> {
-      worker.end();
-      // It ends by itself when nothing is left to do; one that does not is of no use any more.
-      const late = setTimeout(() => worker.kill(), 2000);
+      // It has nothing left to do: what it stored is on the disk, and an answer that nobody waits for is of no use.
+      worker.kill();
       await worker.ended();
-      clearTimeout(late);
       await messages.return(undefined);
     },
   };

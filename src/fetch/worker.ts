@@ -39,8 +39,10 @@ export async function runFetchWorker(): Promise<void> {
   process.umask(0o007);
   const cas = { blobs: `/proc/self/fd/${FD.blobs}`, downloads: `/proc/self/fd/${FD.downloads}` };
   for await (const message of requests()) {
+    const request = message as WorkerRequest;
+    if (request.task === "prepare") continue;
     try {
-      answer(await perform(message as WorkerRequest, cas));
+      answer(await perform(request, cas));
     } catch (error) {
       answerFailure(error);
     }
@@ -49,7 +51,10 @@ export async function runFetchWorker(): Promise<void> {
   process.exit(0);
 }
 
-async function perform(message: WorkerRequest, cas: Cas): Promise<EndpointsMessage | DownloadMessage> {
+async function perform(
+  message: Exclude<WorkerRequest, { task: "prepare" }>,
+  cas: Cas,
+): Promise<EndpointsMessage | DownloadMessage> {
   if (message.task === "discover") {
     const endpoints = await discover(jobWith(message.request, cas, answerEvent), message.request);
     return { kind: "endpoints", endpoints };

@@ -9,6 +9,7 @@ import type { Download, ImageReference, StoredImage } from "../core/spine.ts";
 import { quoted, redactUrl } from "../core/text.ts";
 import { linux } from "../host/mod.ts";
 import { findImage, initDataDir, referenceName, touchImage, whileFetching } from "../store/mod.ts";
+import type { VerifyWorker } from "../trust/run-worker.ts";
 import { isWhole } from "./whole-image.ts";
 
 export type PullPolicy = "new" | "never" | "update";
@@ -149,6 +150,31 @@ export async function fetchVerifyStore(
 }
 
 async function fetchAndVerify(engine: Engine, reference: ImageReference, options: ObtainOptions): Promise<StoredImage> {
+  const verifier = await verifierFor(engine, reference);
+  try {
+    return await fetchAndVerifyWith(verifier, engine, reference, options);
+  } finally {
+    await verifier?.close();
+  }
+}
+
+/**
+ * An image of a registry that the store has already is unchanged most of the time: then starting the process that checks its signature would take longer than all the rest, and it is started
+ * beside the fetch. For one that has to be transferred it would lie in memory meanwhile.
+ */
+async function verifierFor(engine: Engine, reference: ImageReference): Promise<VerifyWorker | undefined> {
+  if (reference.kind !== "docker" || engine.insecure.image) return undefined;
+  if (findImage(engine.dataDir, reference) === undefined) return undefined;
+  const { prepareVerifyWorker } = await import("../trust/run-worker.ts");
+  return prepareVerifyWorker();
+}
+
+async function fetchAndVerifyWith(
+  verifier: VerifyWorker | undefined,
+  engine: Engine,
+  reference: ImageReference,
+  options: ObtainOptions,
+): Promise<StoredImage> {
   const [{ fetchImage }, { verifyDownload }, { putImage }, { extendingStartTimeout }, { signatureSearch }] =
     await Promise.all([
       import("../fetch/mod.ts"),
@@ -174,7 +200,7 @@ async function fetchAndVerify(engine: Engine, reference: ImageReference, options
         emit: extendingStartTimeout(engine.emit),
         anew,
       });
-    const verify = (download: Download) => verifyDownload(download, reference, { ...engine, host: linux });
+    const verify = (download: Download) => verifyDownload(download, reference, { ...engine, host: linux, verifier });
     const download = await fetchIt(false);
     // Each time, whatever was found before: since then a key may have been revoked, or have expired.
     const verified = await verify(download).catch(async (error: unknown) => {

@@ -24,7 +24,12 @@ export interface DownloadRequest {
   readonly limit: number;
 }
 
-export type WorkerRequest = VerifyRequest | DownloadRequest | VerifyOciRequest | InspectRequest;
+/** Asks for nothing: what checks the signatures of OCI images is loaded. Another request follows. */
+export interface PrepareRequest {
+  readonly kind: "prepare-oci";
+}
+
+export type WorkerRequest = VerifyRequest | DownloadRequest | VerifyOciRequest | InspectRequest | PrepareRequest;
 
 export interface VerifyAnswer {
   readonly kind: "verdict";

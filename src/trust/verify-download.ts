@@ -13,13 +13,15 @@ import type { SignatureProblem } from "./gpgv-status.ts";
 import { type TrustDirs, trustedKeysFor } from "./keystore.ts";
 import { decodeVerdict, type VerifyAnswer } from "./messages.ts";
 import { areSignatures, dearmor } from "./packets.ts";
-import { askVerifyWorker } from "./run-worker.ts";
+import { askVerifyWorker, type VerifyWorker } from "./run-worker.ts";
 
 export interface VerifyOptions extends TrustDirs {
   readonly dataDir: DataDir;
   readonly insecure: InsecureOptions;
   readonly emit: Emit;
   readonly host: Host;
+  /** For an OCI image: a worker that was started before ({@link prepareVerifyWorker}), for one question. */
+  readonly verifier?: VerifyWorker | undefined;
 }
 
 /** A detached signature has a few hundred bytes; several of them a few thousand. */

@@ -9,7 +9,7 @@ import { linux } from "../host/mod.ts";
 import { answer, answerFailure, requests } from "../host/worker-side.ts";
 import { checkSignature } from "./check-signature.ts";
 import { downloadSmall } from "./download-small.ts";
-import type { DownloadAnswer, VerifyAnswer, WorkerRequest } from "./messages.ts";
+import type { DownloadAnswer, PrepareRequest, VerifyAnswer, WorkerRequest } from "./messages.ts";
 import type { InspectAnswer, VerifyOciAnswer } from "./oci/verify-messages.ts";
 
 const ARCHIVE = 3;
@@ -19,8 +19,13 @@ const MOST_MEMORY = 1024 * 1024 * 1024;
 export async function runVerifyWorker(): Promise<void> {
   limitMemory(linux, MOST_MEMORY);
   try {
-    for await (const request of requests()) {
-      answer(await carryOut(request as WorkerRequest));
+    for await (const message of requests()) {
+      const request = message as WorkerRequest;
+      if (request.kind === "prepare-oci") {
+        await Promise.all([import("./oci/check-oci.ts"), import("./oci/check-bundle.ts")]);
+        continue;
+      }
+      answer(await carryOut(request));
       break;
     }
   } catch (error) {
@@ -30,7 +35,7 @@ export async function runVerifyWorker(): Promise<void> {
 
 type Answer = VerifyAnswer | VerifyOciAnswer | DownloadAnswer | InspectAnswer;
 
-async function carryOut(request: WorkerRequest): Promise<Answer> {
+async function carryOut(request: Exclude<WorkerRequest, PrepareRequest>): Promise<Answer> {
   switch (request.kind) {
     case "verify": {
       const [keyring, signature] = [Buffer.from(request.keyring, "base64"), Buffer.from(request.signature, "base64")];

@@ -47,7 +47,8 @@ async function main(): Promise<void> {
 async function work(): Promise<void> {
   const cas = { blobs: "/proc/self/fd/3", downloads: "/proc/self/fd/4" };
   for await (const message of requests()) {
-    const { request } = message as { request: FetchRequest };
+    const { task, request } = message as { task: string; request: FetchRequest };
+    if (task === "prepare") continue;
     const honest = await performFetch(
       jobFor(request, cas, () => {}),
       request,

@@ -11,7 +11,7 @@ import { type Census, leftBehind, takeCensus } from "../harness/leaks.ts";
 import { below, type Random, randomNumbers } from "../harness/random.ts";
 import { mountsBelow, RKT, type TestRkt } from "../harness/rkt.ts";
 import { runProgram } from "../harness/temporary.ts";
-import { collect, FLY, type Ground, ground, INSECURE, type PartResult, type Say } from "./part.ts";
+import { collect, copy, FLY, type Ground, ground, INSECURE, type PartResult, type Say } from "./part.ts";
 
 interface Victim {
   readonly name: string;
@@ -84,11 +84,6 @@ function prepareStore({ rkt, large }: Ground, has: Victim["has"]): void {
   if (has === "fetched") return;
   for (const flavor of [[FLY], []]) rkt.ok([...INSECURE, "prepare", ...flavor, large]);
   collect(rkt);
-}
-
-function copy(from: string, to: string): void {
-  runProgram(["rm", "-rf", "--one-file-system", to]);
-  runProgram(["cp", "--archive", from, to]);
 }
 
 /** How long the command takes, in milliseconds, and how many of the calls its main thread makes: the range of the kills. */

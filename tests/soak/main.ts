@@ -1,7 +1,7 @@
 /**
  * `make soak`: what takes too long for `make test`. Loops, kills, crowds and fuzzing; each part says what it did and what it found, and docs/evidence/soak.md keeps
- * the last result. Variables: SOAK_ROUNDS (200), SOAK_KILLS (60 per kind), SOAK_CROWDS (20), SOAK_FUZZ (100000 per decoder), SOAK_LAYERS (2000), SOAK_SEED, and
- * SOAK_PARTS, the parts to run (loop,kill,crowd,fuzz,cover). Ends with 1 when anything was found.
+ * the last result. Variables: SOAK_ROUNDS (200), SOAK_KILLS (60 per kind), SOAK_POINTS (6 per phase), SOAK_DOWNLOAD_KILLS (50) of SOAK_DOWNLOAD bytes (300 MB), SOAK_DISKS (20), SOAK_CROWDS (20), SOAK_FUZZ (100000 per decoder), SOAK_LAYERS (2000), SOAK_SEED, and
+ * SOAK_PARTS, the parts to run (loop,kill,interrupt,crowd,fuzz,cover). Ends with 1 when anything was found.
  */
 
 import { seedFrom } from "../harness/random.ts";
@@ -9,6 +9,7 @@ import { coverage } from "./coverage.ts";
 import { crowds } from "./crowds.ts";
 import { writeEvidence } from "./evidence.ts";
 import { fuzzing } from "./fuzzing.ts";
+import { interruptions } from "./interruption.ts";
 import { kills } from "./kills.ts";
 import { loops } from "./loops.ts";
 import type { Part, PartResult } from "./part.ts";
@@ -18,6 +19,17 @@ const say = (text: string) => console.error(`soak: ${text}`);
 const parts: Readonly<Record<string, () => Promise<PartResult[]>>> = {
   loop: () => loops(count("SOAK_ROUNDS", 200), say),
   kill: () => kills(count("SOAK_KILLS", 60), seed, say),
+  interrupt: () =>
+    interruptions(
+      {
+        points: count("SOAK_POINTS", 6),
+        kills: count("SOAK_DOWNLOAD_KILLS", 50),
+        bytes: count("SOAK_DOWNLOAD", 300_000_000),
+        disks: count("SOAK_DISKS", 20),
+      },
+      seed,
+      say,
+    ),
   crowd: () => crowds(count("SOAK_CROWDS", 20), say),
   fuzz: () => fuzzing(count("SOAK_FUZZ", 100_000), count("SOAK_LAYERS", 2000), seed, say),
   cover: async () => coverage(say),

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { buildBusyboxOci, type Files } from "../harness/images.ts";
 import { type Census, type CensusScope, censusScope, leftBehind, takeCensus } from "../harness/leaks.ts";
 import { type TestRkt, testRkt } from "../harness/rkt.ts";
+import { runProgram } from "../harness/temporary.ts";
 
 export type Say = (text: string) => void;
 
@@ -67,6 +68,12 @@ function manyFiles(name: string): Files {
   return Object.fromEntries(
     Array.from({ length: 1000 }, (_, at) => [`srv/${name}/${at % 40}/file-${at}`, `${name} ${at} `.repeat(300)]),
   );
+}
+
+/** A copy of a data directory in the place of another. */
+export function copy(from: string, to: string): void {
+  runProgram(["rm", "-rf", "--one-file-system", to]);
+  runProgram(["cp", "--archive", from, to]);
 }
 
 /** `rkt gc` of everything that may go at once. Gives what it complained about. */

@@ -115,7 +115,8 @@ async function ask(
     source: "image",
     text: `checking ${set.documents.length} signatures of ${download.origin}`,
   });
-  return decodeOciVerdict(await askVerifyWorker(request, []), request);
+  const answer = await (options.verifier?.ask(request) ?? askVerifyWorker(request, []));
+  return decodeOciVerdict(answer, request);
 }
 
 function verdict(
