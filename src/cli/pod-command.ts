@@ -14,10 +14,14 @@ export function readAssembleInput(input: CommandInput): AssembleInput {
   const { flags } = input;
   const pullPolicy = readPullPolicy(flags);
   const stage1 = readStage1Choice(flags);
-  if (flags.bool("private-users"))
-    throw new RktError("UNSUPPORTED", "Cannot use --private-users: this version does not map users yet");
   const content = flags.given("pod-manifest") ? readManifestFile(input) : readImages(input);
-  return { content, stage1, pullPolicy, noOverlay: flags.bool("no-overlay") };
+  return {
+    content,
+    stage1,
+    pullPolicy,
+    noOverlay: flags.bool("no-overlay"),
+    privateUsers: flags.bool("private-users"),
+  };
 }
 
 function readImages(input: CommandInput): PodContent {

@@ -38,6 +38,11 @@ export class DataDir {
     return join(this.locks, "prepareLock");
   }
 
+  /** Exclusive while a pod with a user namespace chooses its users. */
+  get idRangeLock(): string {
+    return join(this.locks, "idRangeLock");
+  }
+
   // --- content-addressed store: written by the fetch worker (group rkt) ---
   get cas(): string {
     return join(this.root, "cas");
@@ -177,6 +182,10 @@ export class PodFiles {
   }
   get privateUsersPrepared(): string {
     return join(this.dir, "private-users-prepared");
+  }
+  /** For the moment in which an overlay is mounted: its layers, with the pod's users as owners. */
+  get mappedLayers(): string {
+    return join(this.dir, "mapped-layers");
   }
   /** Upper directory of an overlay: bare for stage1, `/APP` below for an app. */
   overlayUpper(treeId: string, app?: string): string {

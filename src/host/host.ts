@@ -61,6 +61,11 @@ export interface Host {
   setGroups(gids: readonly number[]): void;
   setResGid(gid: number): void;
   setResUid(uid: number): void;
+  /**
+   * What this thread makes from here on belongs to `uid` and `gid` (setfsuid(2), setfsgid(2)); its capabilities stay in effect, which the kernel would take with the
+   * change (capabilities(7), "Effect of user ID changes"). The caller must be root.
+   */
+  setFileOwner(uid: number, gid: number): void;
   prctl(option: number, argument: number): number;
   setsid(): number;
   /** A session keyring of this process's own, without a name (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING). */

@@ -5,6 +5,7 @@
 
 export * from "./constants.ts";
 export { errnoName, isErrno, SystemCallError } from "./errno.ts";
+export { asFileOwner } from "./file-owner.ts";
 export { type CallerState, callerState, handOver, withoutRuntimeVariables } from "./hand-over.ts";
 export type { FileStatus, Host, HostPath, ResourceLimit, Timestamp } from "./host.ts";
 export { isDirectory, linux, statOf } from "./linux.ts";

@@ -6,6 +6,7 @@
 import { readdirSync } from "node:fs";
 import type { DataDir } from "../core/data-dir.ts";
 import { internalError } from "../core/errors.ts";
+import { type IdRange, idOnHost } from "../core/id-range.ts";
 import type { RenderedLayer } from "../core/spine.ts";
 import { AT, AT_FDCWD, type FileStatus, type Host, isDirectory, O, RESOLVE, S } from "../host/mod.ts";
 import { type Attributes, attributesOf, setAttributes, setAttributesAt } from "./attributes.ts";
@@ -14,15 +15,15 @@ import { copyContent } from "./copy-content.ts";
 import { type ByteString, fromBytes, toBytes } from "./tar/bytes.ts";
 
 export interface CopyOptions {
-  /** Added to every owner and group: for a pod with a user namespace, whose ids begin at this number on the host. */
-  readonly idShift?: number;
+  /** The pod's users, for a pod with a user namespace: every owner and group becomes one of theirs. */
+  readonly ids?: IdRange | undefined;
 }
 
 interface Copy {
   readonly host: Host;
   readonly lowers: readonly Lower[];
   readonly target: number;
-  readonly idShift: number;
+  readonly ids: IdRange | undefined;
   /** First copy of a file with several names, by layer and inode. */
   readonly linked: Map<string, ByteString>;
 }
@@ -58,7 +59,7 @@ export function copyTree(
     });
     const targetFd = open(target);
     fds.push(targetFd);
-    const copy: Copy = { host, lowers, target: targetFd, idShift: options.idShift ?? 0, linked: new Map() };
+    const copy: Copy = { host, lowers, target: targetFd, ids: options.ids, linked: new Map() };
     // A list instead of recursion: the depth of a tree is an image's choice.
     const directories: Directory[] = [{ path: "", layers: lowers.map((_, index) => index) }];
     for (let next = directories.pop(); next !== undefined; next = directories.pop()) {
@@ -187,7 +188,9 @@ function attributesIn(copy: Copy, layer: number, path: ByteString, known?: FileS
   const flags = bytes.length === 0 ? AT.EMPTY_PATH : AT.SYMLINK_NOFOLLOW;
   const status = known ?? copy.host.statat(lower.fd, bytes, flags);
   const attributes = attributesOf(copy.host, pathIn(lower, bytes), status);
-  return { ...attributes, uid: attributes.uid + copy.idShift, gid: attributes.gid + copy.idShift };
+  const { ids } = copy;
+  if (ids === undefined) return attributes;
+  return { ...attributes, uid: idOnHost(ids, attributes.uid), gid: idOnHost(ids, attributes.gid) };
 }
 
 function lowerAt(copy: Copy, layer: number): Lower {

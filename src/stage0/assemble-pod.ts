@@ -7,7 +7,7 @@ import type { ImageReference, PreparedPod, RenderedTree } from "../core/spine.ts
 import { quoted } from "../core/text.ts";
 import { linux } from "../host/mod.ts";
 import { resolvePorts } from "../network/ports.ts";
-import { createPod } from "../pod/mod.ts";
+import { createPod, takeIdRange } from "../pod/mod.ts";
 import { takePrepareLock } from "../pod/prepare-lock.ts";
 import {
   assertRunnable,
@@ -42,6 +42,8 @@ export interface AssembleInput {
   readonly stage1: Stage1Choice;
   readonly pullPolicy: PullPolicy;
   readonly noOverlay: boolean;
+  /** The pod gets a user namespace. */
+  readonly privateUsers: boolean;
   /** The pod is started at once, so what that needs is looked at before the pod is made. */
   readonly starts?: { readonly interactive: boolean };
   /** Called as soon as the pod has a UUID, before anything is prepared (`--uuid-file-save`). */
@@ -68,7 +70,8 @@ export async function assemblePod(engine: Engine, input: AssembleInput): Promise
     const pod = createPod(engine.dataDir, linux);
     try {
       input.onUuid?.(pod.uuid);
-      await preparePod(engine, pod, { manifest, trees, stage1, noOverlay: input.noOverlay });
+      const ids = input.privateUsers ? await takeIdRange(engine.dataDir, linux, pod.dir) : undefined;
+      await preparePod(engine, pod, { manifest, trees, stage1, noOverlay: input.noOverlay, ids });
     } catch (error) {
       await abandonPod(engine, pod);
       throw error;

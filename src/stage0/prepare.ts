@@ -7,8 +7,10 @@ import { closeSync, fsyncSync, mkdirSync, openSync, writeFileSync } from "node:f
 import { dirname } from "node:path";
 import { PodFiles } from "../core/data-dir.ts";
 import type { Engine } from "../core/engine.ts";
+import type { IdRange } from "../core/id-range.ts";
 import type { PreparedPod, RenderedTree } from "../core/spine.ts";
-import { linux } from "../host/mod.ts";
+import { asFileOwner, linux } from "../host/mod.ts";
+import { withUserNamespace } from "../host/user-namespace.ts";
 import { formatPodManifest, type PodManifest } from "../spec/appc/mod.ts";
 import { supportsOverlay } from "./mount-overlay.ts";
 import type { Stage1 } from "./stage1-image.ts";
@@ -19,6 +21,8 @@ export interface PrepareInput {
   readonly trees: ReadonlyMap<string, RenderedTree>;
   readonly stage1: Stage1;
   readonly noOverlay: boolean;
+  /** The pod's users, where it has a user namespace; recorded in its directory before. */
+  readonly ids: IdRange | undefined;
 }
 
 /** Fills `pod.dir` (under pods/prepare, locked by this process). The caller holds prepareLock shared, so that no tree is collected before it is named here. */
@@ -30,7 +34,7 @@ export async function preparePod(engine: Engine, pod: PreparedPod, input: Prepar
     writeNew(files.appTreeId(app), tree.treeId, 0o640);
     writeNew(files.appImageManifest(app), tree.manifest, 0o640);
   }
-  const overlay = !input.noOverlay && overlaySupported(engine);
+  const overlay = !input.noOverlay && overlaySupported(engine) && (await mappingSupported(engine, pod, input));
   if (overlay) {
     mkdirSync(files.stage1Rootfs, { recursive: true, mode: 0o755 });
     writeNew(files.overlayPrepared, "", 0o640);
@@ -50,13 +54,31 @@ function overlaySupported(engine: Engine): boolean {
   return false;
 }
 
+/** Looks only for a pod with a user namespace. Without, each file is copied and given to the pod's users. */
+async function mappingSupported(engine: Engine, pod: PreparedPod, { ids, stage1 }: PrepareInput): Promise<boolean> {
+  const [layer] = stage1.tree.layers;
+  if (ids === undefined || layer === undefined) return true;
+  const { canMapLayers } = await import("./map-layers.ts");
+  const directory = engine.dataDir.layerRootfs(layer.layerId);
+  const map = { from: 0, to: ids.shift, count: ids.count };
+  const scratch = new PodFiles(pod.dir).mappedLayers;
+  if (await withUserNamespace(map, (userns) => canMapLayers(linux, directory, scratch, userns))) return true;
+  engine.emit({
+    kind: "notice",
+    source: "stage0",
+    text: `copying the images for the pod's users: this kernel does not map owners on the file system of "${engine.dataDir.root}"`,
+  });
+  return false;
+}
+
 async function copyTrees(engine: Engine, files: PodFiles, input: PrepareInput): Promise<void> {
   const { copyTree } = await import("../render/mod.ts");
+  const options = { ids: input.ids };
   mkdirSync(files.stage1Rootfs, { recursive: true, mode: 0o755 });
-  copyTree(linux, engine.dataDir, input.stage1.tree, files.stage1Rootfs);
+  copyTree(linux, engine.dataDir, input.stage1.tree, files.stage1Rootfs, options);
   for (const [app, tree] of input.trees) {
-    mkdirSync(files.appRootfs(app), { recursive: true, mode: 0o755 });
-    copyTree(linux, engine.dataDir, tree, files.appRootfs(app));
+    asFileOwner(linux, input.ids, () => mkdirSync(files.appRootfs(app), { recursive: true, mode: 0o755 }));
+    copyTree(linux, engine.dataDir, tree, files.appRootfs(app), options);
   }
 }
 

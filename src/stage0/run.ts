@@ -7,8 +7,11 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PodFiles } from "../core/data-dir.ts";
 import type { Engine } from "../core/engine.ts";
+import { formatIdRange, type IdRange } from "../core/id-range.ts";
 import type { PreparedPod } from "../core/spine.ts";
-import { callerState, handOver, linux } from "../host/mod.ts";
+import { asFileOwner, callerState, handOver, linux } from "../host/mod.ts";
+import { withUserNamespace } from "../host/user-namespace.ts";
+import { readIdRange } from "../pod/mod.ts";
 import { overlayOptions } from "../render/mod.ts";
 import type { PodManifest } from "../spec/appc/mod.ts";
 import { formatRunArguments, type RunArguments, STAGE1_ENV } from "../stage1-contract/mod.ts";
@@ -36,9 +39,10 @@ export interface StartInput {
 export async function startPod(engine: Engine, pod: PreparedPod, input: StartInput): Promise<never> {
   const files = new PodFiles(pod.dir);
   const { stage1, manifest, options } = input;
-  mountTrees(engine, files, stage1, manifest);
-  writeResolverFiles(files, options.resolver);
-  const run = runArguments(engine, pod, options);
+  const ids = readIdRange(pod.dir);
+  await mountTrees(engine, files, { stage1, manifest, ids });
+  asFileOwner(linux, ids, () => writeResolverFiles(files, options.resolver));
+  const run = runArguments(engine, pod, options, ids);
   writeRuntimeConfig(files, run);
   const env = { ...stage1Environment(), [STAGE1_ENV.lockFd]: String(pod.lockFd) };
   const argv = formatRunArguments(run, stage1.interfaceVersion);
@@ -51,26 +55,62 @@ export async function startPod(engine: Engine, pod: PreparedPod, input: StartInp
   return handOver(linux, callerState(linux), { path, argv: [path, ...argv], env, keep: [pod.lockFd] });
 }
 
+interface Trees {
+  readonly stage1: Stage1;
+  readonly manifest: PodManifest;
+  readonly ids: IdRange | undefined;
+}
+
 /** Mounts stage1's overlay and, inside it, each app's; in the caller's mount namespace, as the contract has it. Without overlay all was copied before. */
-function mountTrees(engine: Engine, files: PodFiles, stage1: Stage1, manifest: PodManifest): void {
-  const overlay = existsSync(files.overlayPrepared);
-  if (overlay) mountTree(engine, stage1.tree, files, undefined);
-  for (const app of manifest.apps) {
-    mkdirSync(files.appRootfs(app.name), { recursive: true, mode: 0o755 });
-    if (overlay) mountTree(engine, podLayers(engine, files.appTreeId(app.name)), files, app.name);
-    writeFileSync(files.appStage2Manifest(app.name), readFileSync(files.appImageManifest(app.name)), { mode: 0o644 });
+async function mountTrees(engine: Engine, files: PodFiles, trees: Trees): Promise<void> {
+  const { ids } = trees;
+  if (!existsSync(files.overlayPrepared)) fillTrees(engine, files, trees, undefined);
+  else if (ids === undefined) fillTrees(engine, files, trees, (tree, app) => mountTree(engine, tree, files, app));
+  else {
+    const map = { from: 0, to: ids.shift, count: ids.count };
+    const { withMappedLayers } = await import("./map-layers.ts");
+    const mountMapped = (tree: PodLayers, app: string | undefined, userns: number) => {
+      const layers = tree.layers.map(({ layerId }) => engine.dataDir.layerRootfs(layerId));
+      withMappedLayers(linux, files.mappedLayers, layers, userns, (lower) =>
+        mountOverlay(linux, { base: files.mappedLayers, lower, ...podPlaces(files, tree, app) }),
+      );
+      linux.chdir(files.dir); // Out of a directory that is gone.
+    };
+    await withUserNamespace(map, (userns) =>
+      fillTrees(engine, files, trees, (tree, app) => mountMapped(tree, app, userns)),
+    );
   }
+}
+
+type MountTree = (tree: PodLayers, app: string | undefined) => void;
+
+function fillTrees(
+  engine: Engine,
+  files: PodFiles,
+  { stage1, manifest, ids }: Trees,
+  mount: MountTree | undefined,
+): void {
+  mount?.(stage1.tree, undefined);
+  for (const { name } of manifest.apps) {
+    asFileOwner(linux, ids, () => mkdirSync(files.appRootfs(name), { recursive: true, mode: 0o755 }));
+    mount?.(podLayers(engine, files.appTreeId(name)), name);
+    const text = readFileSync(files.appImageManifest(name));
+    asFileOwner(linux, ids, () => writeFileSync(files.appStage2Manifest(name), text, { mode: 0o644 }));
+  }
+}
+
+/** Where the overlay of stage1, or of an app, writes and is mounted. */
+function podPlaces(files: PodFiles, { treeId }: PodLayers, app: string | undefined) {
+  return {
+    upper: files.overlayUpper(treeId, app),
+    work: files.overlayWork(treeId, app),
+    target: app === undefined ? files.stage1Rootfs : files.appRootfs(app),
+  };
 }
 
 function mountTree(engine: Engine, tree: PodLayers, files: PodFiles, app: string | undefined): void {
   const { cwd, lowerdir } = overlayOptions(engine.dataDir, tree);
-  mountOverlay(linux, {
-    base: cwd,
-    lower: lowerdir.split(":"),
-    upper: files.overlayUpper(tree.treeId, app),
-    work: files.overlayWork(tree.treeId, app),
-    target: app === undefined ? files.stage1Rootfs : files.appRootfs(app),
-  });
+  mountOverlay(linux, { base: cwd, lower: lowerdir.split(":"), ...podPlaces(files, tree, app) });
 }
 
 function writeResolverFiles(files: PodFiles, resolver: ResolverFiles): void {
@@ -85,13 +125,13 @@ function writeResolverFiles(files: PodFiles, resolver: ResolverFiles): void {
   }
 }
 
-function runArguments(engine: Engine, pod: PreparedPod, options: StartOptions): RunArguments {
+function runArguments(engine: Engine, pod: PreparedPod, options: StartOptions, ids: IdRange | undefined): RunArguments {
   return {
     uuid: pod.uuid,
     debug: engine.debug,
     net: options.net,
     interactive: options.interactive,
-    privateUsers: undefined,
+    privateUsers: ids === undefined ? undefined : formatIdRange(ids),
     mdsToken: undefined,
     localConfig: engine.localConfigDir,
     hostname: options.hostname,

@@ -1,6 +1,7 @@
 /** Who an app runs as: names, numbers and paths of the manifest become ids (rkt 1.x, "Users, groups"), read from the image's own files by our own code. */
 
 import { RktError } from "../../src/core/errors.ts";
+import { type IdRange, idInPod } from "../../src/core/id-range.ts";
 import { quoted } from "../../src/core/text.ts";
 import type { Host } from "../../src/host/mod.ts";
 import type { App } from "../../src/spec/appc/mod.ts";
@@ -15,22 +16,34 @@ export interface Identity {
   readonly home: string | undefined;
 }
 
-/** Throws NOT_FOUND for a name or path that the image lacks. `root` is a descriptor of the app's root directory. */
+/**
+ * Throws NOT_FOUND for a name or path that the image lacks. `root` is a descriptor of the app's root directory; `ids` are the pod's users, where its files belong to
+ * them.
+ */
 export function resolveIdentity(
   host: Host,
   root: number,
   app: Pick<App, "user" | "group" | "supplementaryGids">,
+  ids?: IdRange,
 ): Identity {
+  const ownerOf: OwnerOf = (path) => {
+    const status = statInRoot(host, root, path);
+    if (status === undefined || ids === undefined) return status;
+    return { uid: idInPod(ids, status.uid), gid: idInPod(ids, status.gid) };
+  };
   const passwd = lines(readInRoot(host, root, "etc/passwd"));
   const group = lines(readInRoot(host, root, "etc/group"));
-  const user = resolveUser(host, root, app.user, passwd);
-  const gid = resolveGroup(host, root, app.group, group, app.user, user);
+  const user = resolveUser(ownerOf, app.user, passwd);
+  const gid = resolveGroup(ownerOf, app.group, group, app.user, user);
   // No user's name stands in for a supplementary group.
   const groups = app.supplementaryGids.map((one) =>
-    typeof one === "number" ? one : resolveGroup(host, root, one, group, undefined, user),
+    typeof one === "number" ? one : resolveGroup(ownerOf, one, group, undefined, user),
   );
   return { uid: user.uid, gid, groups: [...new Set(groups)], name: user.name, home: user.home };
 }
+
+/** Of the file with this path in the image, as the pod sees it. */
+type OwnerOf = (path: string) => { readonly uid: number; readonly gid: number } | undefined;
 
 interface User {
   uid: number;
@@ -39,7 +52,7 @@ interface User {
   home: string | undefined;
 }
 
-function resolveUser(host: Host, root: number, text: string, passwd: string[][]): User {
+function resolveUser(ownerOf: OwnerOf, text: string, passwd: string[][]): User {
   const entry = (match: (fields: string[]) => boolean) =>
     passwd.find((fields) => match(fields) && isId(fields[2]) && isId(fields[3]));
   const fromEntry = (fields: string[]): User => ({
@@ -56,7 +69,7 @@ function resolveUser(host: Host, root: number, text: string, passwd: string[][])
       : { ...fromEntry(known), uid };
   }
   if (text.startsWith("/")) {
-    const status = statInRoot(host, root, text);
+    const status = ownerOf(text);
     if (status === undefined) throw missing("user", text, "the image has no such file");
     return { uid: status.uid, gid: status.gid, name: undefined, home: undefined };
   }
@@ -66,8 +79,7 @@ function resolveUser(host: Host, root: number, text: string, passwd: string[][])
 }
 
 function resolveGroup(
-  host: Host,
-  root: number,
+  ownerOf: OwnerOf,
   text: string,
   group: string[][],
   userText: string | undefined,
@@ -76,7 +88,7 @@ function resolveGroup(
   if (isId(text)) return Number(text);
   if (text === "root") return 0;
   if (text.startsWith("/")) {
-    const status = statInRoot(host, root, text);
+    const status = ownerOf(text);
     if (status === undefined) throw missing("group", text, "the image has no such file");
     return status.gid;
   }

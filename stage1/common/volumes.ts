@@ -4,6 +4,8 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { PodFiles } from "../../src/core/data-dir.ts";
 import { RktError } from "../../src/core/errors.ts";
+import type { RktEvent } from "../../src/core/events.ts";
+import { type IdRange, idOnHost } from "../../src/core/id-range.ts";
 import { quoted } from "../../src/core/text.ts";
 import {
   AT,
@@ -20,6 +22,7 @@ import {
   S,
   statOf,
 } from "../../src/host/mod.ts";
+import { openUserNamespace } from "../../src/host/user-namespace.ts";
 import {
   type EmptyVolume,
   parseQuantity,
@@ -27,6 +30,22 @@ import {
   type TmpfsVolume,
   type Volume,
 } from "../../src/spec/appc/mod.ts";
+import { mapVolume, unmappedText } from "./map-volume.ts";
+
+/** Of a pod with a user namespace. */
+export interface VolumeUsers {
+  readonly ids: IdRange;
+  /** A user namespace with these ids, as a descriptor. */
+  readonly userns: number;
+  /** Told of what keeps the host's owners. */
+  readonly warn: (text: string) => void;
+}
+
+/** For the volumes of one pod; the caller closes `userns`. */
+export async function volumeUsers(emit: (event: RktEvent) => void, ids: IdRange): Promise<VolumeUsers> {
+  const userns = await openUserNamespace({ from: 0, to: ids.shift, count: ids.count });
+  return { ids, userns, warn: (text) => emit({ kind: "warning", text }) };
+}
 
 /** A volume as a detached mount. `fd` is close-on-exec. */
 export interface OpenVolume {
@@ -44,13 +63,24 @@ export interface Device {
 
 /**
  * Clones the source as a mount of its own (open_tree(2)): made before the unshare, it stays a peer of the host's mount, so what is mounted below it inside shows on
- * the host (a kubelet needs that), and nothing else does. Throws NOT_FOUND when the source does not exist.
+ * the host (a kubelet needs that), and nothing else does. With `users`, the owners are theirs. Throws NOT_FOUND when the source does not exist.
  */
-export function openVolume(host: Host, podDir: string, volume: Volume, recursive: boolean): OpenVolume {
-  if (volume.kind === "tmpfs") return { fd: makeTmpfs(host, volume), isDirectory: true, device: undefined };
-  const source = volume.kind === "host" ? volume.source : makeEmptyVolume(host, podDir, volume);
+export function openVolume(
+  host: Host,
+  podDir: string,
+  volume: Volume,
+  recursive: boolean,
+  users?: VolumeUsers,
+): OpenVolume {
+  if (volume.kind === "tmpfs")
+    return { fd: makeTmpfs(host, owned(volume, users)), isDirectory: true, device: undefined };
+  const source = volume.kind === "host" ? volume.source : makeEmptyVolume(host, podDir, owned(volume, users));
   try {
     const fd = host.openTree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT.RECURSIVE : 0));
+    if (users !== undefined && volume.kind === "host") {
+      for (const mount of mapVolume(host, fd, { source, recursive }, users.userns))
+        users.warn(unmappedText(volume.name, mount));
+    }
     const status = statOf(fd);
     return { fd, isDirectory: isDirectory(status), device: deviceOf(status) };
   } catch (cause) {
@@ -61,6 +91,12 @@ export function openVolume(host: Host, podDir: string, volume: Volume, recursive
       { cause },
     );
   }
+}
+
+/** With owners as the host knows them. */
+function owned<V extends EmptyVolume | TmpfsVolume>(volume: V, users: VolumeUsers | undefined): V {
+  if (users === undefined) return volume;
+  return { ...volume, uid: idOnHost(users.ids, volume.uid), gid: idOnHost(users.ids, volume.gid) };
 }
 
 function deviceOf({ mode, rdev }: FileStatus): Device | undefined {

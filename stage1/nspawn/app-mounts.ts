@@ -10,7 +10,7 @@ import { AT, AT_FDCWD, type Host, MOUNT_ATTR, MS, O, OPEN_TREE_CLOEXEC, OPEN_TRE
 import { attach, makeTarget } from "../common/attach.ts";
 import { openInRoot, openRoot } from "../common/in-root.ts";
 import { makeReadOnly, type OpenVolume } from "../common/volumes.ts";
-import { type DevOptions, mountDev } from "./dev.ts";
+import { type DevOptions, fileSystem, mountDev } from "./dev.ts";
 import type { ResolverBind } from "./resolver.ts";
 
 export interface AppMounts {
@@ -72,6 +72,7 @@ function mountApp(host: Host, files: PodFiles, app: AppMounts, shared: Shared): 
     const shm = shared.attached.get(SHARED_MEMORY);
     mountDev(host, root, shm === undefined ? undefined : clone(host, shm), shared.dev);
     if (shm === undefined) shared.attached.set(SHARED_MEMORY, openInRoot(host, root, SHARED_MEMORY, O.PATH));
+    if (shared.dev.ids !== undefined) mountSys(host, root, app);
     for (const bind of shared.resolver) if (bind.always || !app.hasHosts) bindResolver(host, root, files, bind);
     if (app.readOnlyRoot) readOnly(host, root, 0);
     for (const { path, fd } of writable)
@@ -80,6 +81,18 @@ function mountApp(host: Host, files: PodFiles, app: AppMounts, shared: Shared): 
   } finally {
     host.close(root);
   }
+}
+
+/** As the pod's own /sys, without its cgroups. (sandbox.ts binds the pod's where it can.) In the pod's network namespace, whose devices it shows. */
+function mountSys(host: Host, root: number, { volumes }: AppMounts): void {
+  if (volumes.some(({ target }) => target === "/sys" || target.startsWith("/sys/"))) return;
+  const attributes = MOUNT_ATTR.RDONLY | MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV | MOUNT_ATTR.NOEXEC;
+  attach(host, root, {
+    fd: fileSystem(host, "sysfs", {}, attributes),
+    isDirectory: true,
+    target: "/sys",
+    what: "sysfs",
+  });
 }
 
 function attachVolume(host: Host, root: number, one: AppVolume, attached: Map<string, number>): void {

@@ -6,10 +6,28 @@
 
 import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { type IdRange, idOnHost } from "../../src/core/id-range.ts";
 import { type CgroupLayout, directoriesOf, type PodCgroup } from "../../src/host/cgroup.ts";
-import { type Host, MS } from "../../src/host/mod.ts";
+import { AT, AT_FDCWD, type Host, isErrno, MS } from "../../src/host/mod.ts";
 
 const NO_PROGRAMS = MS.NOSUID | MS.NODEV | MS.NOEXEC;
+
+/**
+ * Gives the pod's cgroups to its root, which is no root on the host: it may make cgroups below, and move its processes there, but not change the pod's own limits
+ * (admin-guide/cgroup-v2.rst, "Delegation"; v1 has no other files to give). What it makes belongs to it. Throws SYSTEM_CALL.
+ */
+export function delegateCgroups(host: Host, cgroup: PodCgroup, layout: CgroupLayout, ids: IdRange): void {
+  const root = idOnHost(ids, 0);
+  for (const { directory } of directoriesOf(cgroup, layout)) {
+    for (const name of ["", "cgroup.procs", "tasks", "cgroup.threads", "cgroup.subtree_control"]) {
+      try {
+        host.fchownat(AT_FDCWD, join(directory, name), root, root, AT.SYMLINK_NOFOLLOW);
+      } catch (error) {
+        if (!isErrno(error, "ENOENT")) throw error;
+      }
+    }
+  }
+}
 
 /**
  * Mounts below `stage1Root`/sys. In the pod's mount namespace, after it has joined its network namespace (a sysfs shows the network of whoever mounts it).

@@ -4,6 +4,7 @@
  */
 
 import { existsSync } from "node:fs";
+import { type IdRange, idOnHost } from "../../src/core/id-range.ts";
 import { FSCONFIG, type Host, MOUNT_ATTR, S } from "../../src/host/mod.ts";
 import { attach } from "../common/attach.ts";
 
@@ -29,6 +30,8 @@ export interface DevOptions {
   readonly console: boolean;
   /** Descriptors 1 and 2 are sockets, which cannot be opened by name; the logs of many images are links to /dev/stdout. These get the console. */
   readonly journal: boolean;
+  /** The pod's users, where it has a user namespace: the devices belong to its root. The caller makes files as that root (asFileOwner). */
+  readonly ids: IdRange | undefined;
 }
 
 /**
@@ -37,14 +40,19 @@ export interface DevOptions {
  */
 export function mountDev(host: Host, root: number, shm: number | undefined, options: DevOptions): void {
   const attributes = MOUNT_ATTR.NOSUID | MOUNT_ATTR.NOEXEC;
-  const dev = fileSystem(host, "tmpfs", { mode: "755", size: "64k", nr_inodes: "1k" }, attributes);
+  const id = (number: number) => String(options.ids === undefined ? number : idOnHost(options.ids, number));
+  const rootOwns = { uid: id(0), gid: id(0) };
+  const dev = fileSystem(host, "tmpfs", { mode: "755", size: "64k", nr_inodes: "1k", ...rootOwns }, attributes);
   fill(host, dev, options);
   const device = (fd: number, target: string) =>
     attach(host, root, { fd, isDirectory: true, target, what: "the devices" });
   device(dev, "/dev");
   // gid 5 is "tty" everywhere; ptmxmode: whoever may open it gets a terminal of this instance.
-  device(fileSystem(host, "devpts", { mode: "620", gid: "5", ptmxmode: "666" }, attributes), "/dev/pts");
-  device(shm ?? fileSystem(host, "tmpfs", { mode: "1777" }, MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV), "/dev/shm");
+  device(fileSystem(host, "devpts", { mode: "620", gid: id(5), ptmxmode: "666" }, attributes), "/dev/pts");
+  device(
+    shm ?? fileSystem(host, "tmpfs", { mode: "1777", ...rootOwns }, MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV),
+    "/dev/shm",
+  );
 }
 
 function fill(host: Host, dev: number, { console, journal }: DevOptions): void {
@@ -65,7 +73,13 @@ function fill(host: Host, dev: number, { console, journal }: DevOptions): void {
   }
 }
 
-function fileSystem(host: Host, type: string, options: Readonly<Record<string, string>>, attributes: number): number {
+/** A detached mount of a new file system. */
+export function fileSystem(
+  host: Host,
+  type: string,
+  options: Readonly<Record<string, string>>,
+  attributes: number,
+): number {
   const context = host.fsOpen(type);
   try {
     host.fsConfig(context, FSCONFIG.SET_STRING, "source", type);

@@ -5,8 +5,9 @@
  */
 
 import { RktError } from "../../src/core/errors.ts";
+import type { IdRange } from "../../src/core/id-range.ts";
 import { quoted } from "../../src/core/text.ts";
-import { AT_FDCWD, type Host, isErrno, O } from "../../src/host/mod.ts";
+import { AT_FDCWD, asFileOwner, type Host, isErrno, O } from "../../src/host/mod.ts";
 import { isAcName } from "../../src/spec/appc/mod.ts";
 import { appEnvironment } from "../common/app-environment.ts";
 import { findCommand } from "../common/find-binary.ts";
@@ -23,6 +24,7 @@ import {
 } from "./enter-request.ts";
 import { commandFiles, commandTerminal } from "./enter-stdio.ts";
 import { onTerminal } from "./input.ts";
+import { idsOfProcess } from "./pod-ids.ts";
 import { commandLine } from "./unit-text.ts";
 
 /** systemd could not execute the command (systemd.exec(5), "Process exit codes"); a shell says 127. */
@@ -31,14 +33,15 @@ const NOT_EXECUTED = 203;
 export const enter: Entrypoint = async (argv, { host, env }) => {
   const { pid, app, user, command } = parse(argv);
   const pod = openPod(host, pid);
-  const { service, environment } = commandOf(host, pod.root, app, user, command);
+  const inPod = <T>(act: () => T): T => asFileOwner(host, pod.ids, act);
+  const { service, environment } = inPod(() => commandOf(host, pod, app, user, command));
   const request: EnterRequest = { host, ...pod, app, id: `enter-${process.pid}` };
-  makeRequest(request);
+  inPod(() => makeRequest(request));
   try {
-    const stdio = onTerminal() ? commandTerminal(request) : commandFiles(request);
+    const stdio = inPod(() => (onTerminal() ? commandTerminal(request) : commandFiles(request)));
     if (stdio.terminal && env["TERM"] !== undefined) environment.set("TERM", env["TERM"]);
     try {
-      submitRequest(request, [...service, ...stdio.lines], environment);
+      inPod(() => submitRequest(request, [...service, ...stdio.lines], environment));
       const status = await requestStatus(request);
       if (status === NOT_EXECUTED) return 127;
       await stdio.drained();
@@ -51,13 +54,21 @@ export const enter: Entrypoint = async (argv, { host, env }) => {
   }
 };
 
-/** Both stay those of this process, even when its number is given to another one. Throws WRONG_STATE when the pod has ended. */
-function openPod(host: Host, pid: number): { pidfd: number; root: number } {
+interface OpenPod {
+  readonly pidfd: number;
+  readonly root: number;
+  /** The pod's users, where it has a user namespace: what is made in the pod belongs to its root. */
+  readonly ids: IdRange | undefined;
+}
+
+/** All stay those of this process, even when its number is given to another one. Throws WRONG_STATE when the pod has ended. */
+function openPod(host: Host, pid: number): OpenPod {
   try {
     const pidfd = host.pidfdOpen(pid);
     const root = host.openat(AT_FDCWD, `/proc/${pid}/root`, O.PATH | O.DIRECTORY | O.CLOEXEC, 0);
+    const ids = idsOfProcess(pid);
     host.pidfdSendSignal(pidfd, 0);
-    return { pidfd, root };
+    return { pidfd, root, ids };
   } catch (error) {
     if (isErrno(error, "ESRCH", "ENOENT")) throw new RktError("WRONG_STATE", "Cannot enter the pod: it has ended");
     throw error;
@@ -67,7 +78,7 @@ function openPod(host: Host, pid: number): { pidfd: number; root: number } {
 /** What runs, and as whom where that is not the app's user; `environment` is added to the app's. Throws NOT_FOUND for a program or user that the app's root lacks. */
 function commandOf(
   host: Host,
-  podRoot: number,
+  { root: podRoot, ids }: OpenPod,
   app: string,
   user: string,
   command: readonly string[],
@@ -78,7 +89,7 @@ function commandOf(
     const program = findCommand(host, root, command[0] ?? "", path);
     const service = [`ExecStart=${commandLine([program, ...command.slice(1)])}`];
     if (user === "") return { service, environment: new Map() };
-    const identity = resolveIdentity(host, root, { user, group: user, supplementaryGids: [] });
+    const identity = resolveIdentity(host, root, { user, group: user, supplementaryGids: [] }, ids);
     addIdentity(host, podRoot, identity);
     service.push(`User=${identity.uid}`, `Group=${identity.gid}`, "SupplementaryGroups=");
     const own = [...appEnvironment(app, [], identity)].filter(([name]) => /^(USER|LOGNAME|HOME)$/.test(name));

@@ -5,7 +5,8 @@
 
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { AT_FDCWD, type Host, S, statOf } from "../../src/host/mod.ts";
+import type { IdRange } from "../../src/core/id-range.ts";
+import { AT_FDCWD, asFileOwner, type Host, S, statOf } from "../../src/host/mod.ts";
 
 /** The FIFO as the pod's systemd sees it. */
 export const INPUT_FIFO = "/rkt/stdin";
@@ -22,9 +23,9 @@ export function onTerminal(): boolean {
 }
 
 /** Makes the FIFO and starts what fills it; before the pod's cgroup is joined, since it is no process of the pod. The caller holds the pod's lock. */
-export function feedInput(host: Host, stage1Root: string, podDir: string): void {
+export function feedInput(host: Host, stage1Root: string, podDir: string, ids?: IdRange): void {
   const fifo = join(stage1Root, INPUT_FIFO);
-  host.mknodat(AT_FDCWD, fifo, S.IFIFO | 0o600, { major: 0, minor: 0 });
+  asFileOwner(host, ids, () => host.mknodat(AT_FDCWD, fifo, S.IFIFO | 0o600, { major: 0, minor: 0 }));
   const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
   spawnSync("/bin/sh", ["-c", FEED, "feed", fifo, podDir], { stdio: ["inherit", "ignore", "ignore"], env });
 }

@@ -12,7 +12,7 @@ import { resolveIdentity } from "../common/identity.ts";
 import { makeDirectoryInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
 import type { Stage1Io } from "../common/io.ts";
 import { appMounts } from "../common/mounts.ts";
-import { type OpenVolume, openVolume } from "../common/volumes.ts";
+import { type OpenVolume, openVolume, type VolumeUsers } from "../common/volumes.ts";
 import type { AppMounts } from "./app-mounts.ts";
 import { appSockets, type InheritedSocket } from "./sockets.ts";
 import type { AppUnit } from "./units.ts";
@@ -33,21 +33,27 @@ const DIRECTORIES: readonly [string, number][] = [
   ["/tmp", 0o1777],
 ];
 
-/** Opens the volumes (detached, close-on-exec). Throws INVALID_INPUT or NOT_FOUND for what the images or the host lack. */
+/** Opens the volumes (detached, close-on-exec). `users`: of a pod with a user namespace. Throws INVALID_INPUT or NOT_FOUND for what the images or the host lack. */
 export function prepareApps(
   io: Stage1Io,
   files: PodFiles,
   manifest: PodManifest,
   inherited: readonly InheritedSocket[],
+  users?: VolumeUsers,
 ): PodApp[] {
   const memory = new Map<string, OpenVolume>();
-  return manifest.apps.map((runtimeApp) => prepareApp(io, files, { manifest, inherited }, runtimeApp, memory));
+  const pod = { manifest, inherited, users };
+  return manifest.apps.map((runtimeApp) => prepareApp(io, files, pod, runtimeApp, memory));
 }
 
 function prepareApp(
   io: Stage1Io,
   files: PodFiles,
-  { manifest, inherited }: { manifest: PodManifest; inherited: readonly InheritedSocket[] },
+  {
+    manifest,
+    inherited,
+    users,
+  }: { manifest: PodManifest; inherited: readonly InheritedSocket[]; users: VolumeUsers | undefined },
   runtimeApp: RuntimeApp,
   memory: Map<string, OpenVolume>,
 ): PodApp {
@@ -73,7 +79,7 @@ function prepareApp(
   try {
     for (const [path, mode] of DIRECTORIES) host.close(makeDirectoryInRoot(host, root, path, mode));
     linkMtab(host, root);
-    const identity = resolveIdentity(host, root, app);
+    const identity = resolveIdentity(host, root, app, users?.ids);
     const environment = appEnvironment(name, app.environment, identity);
     const binary = findProgram(host, root, runtimeApp, environment.get("PATH") ?? DEFAULT_PATH, mounts);
     const writable = unfilled.filter((point) => makePoint(host, root, point.path)).map((point) => point.path);
@@ -86,7 +92,7 @@ function prepareApp(
     const open = (volume: Volume, recursive: boolean) => {
       const before = memory.get(volume.name);
       if (before !== undefined && volume.kind === "tmpfs") return before;
-      const opened = openVolume(host, podDir, volume, recursive);
+      const opened = openVolume(host, podDir, volume, recursive, users);
       if (volume.kind === "tmpfs") memory.set(volume.name, opened);
       return opened;
     };

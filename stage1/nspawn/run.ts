@@ -3,7 +3,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { PodFiles } from "../../src/core/data-dir.ts";
-import { RktError } from "../../src/core/errors.ts";
+import { parseIdRange } from "../../src/core/id-range.ts";
 import { quoted } from "../../src/core/text.ts";
 import { type PodUuid, parseUuid } from "../../src/core/uuid.ts";
 import {
@@ -15,16 +15,17 @@ import {
   planPodCgroup,
   recordPodCgroup,
 } from "../../src/host/cgroup.ts";
-import { CLONE, callerState, type Host, handOver, MS } from "../../src/host/mod.ts";
+import { asFileOwner, CLONE, callerState, type Host, handOver, MS } from "../../src/host/mod.ts";
 import { joinNetns, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
 import { ISOLATOR, memoryLimit, type PodManifest, rateLimit } from "../../src/spec/appc/mod.ts";
 import { appStatusFiles, type RunArguments } from "../../src/stage1-contract/mod.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { plan } from "../common/plan.ts";
 import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
+import { volumeUsers } from "../common/volumes.ts";
 import { mountApps } from "./app-mounts.ts";
 import { callerLimits, type NamedLimit } from "./caller-limits.ts";
-import { mountControllers } from "./cgroup-mounts.ts";
+import { delegateCgroups, mountControllers } from "./cgroup-mounts.ts";
 import { closeDevices, makeDiskNodes } from "./devices.ts";
 import { enterHostUnit, hostRunsSystemd } from "./host-unit.ts";
 import { feedInput, onTerminal } from "./input.ts";
@@ -49,22 +50,25 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const { host, podDir } = io;
   const { run, manifest, files } = readRunRequest(argv, podDir);
   const uuid = parseUuid(run.uuid);
-  if (run.privateUsers !== undefined)
-    throw new RktError("UNSUPPORTED", "Cannot use --private-users: this stage1 does not map users yet");
+  const ids = run.privateUsers === undefined ? undefined : parseIdRange(run.privateUsers);
+  /** What it makes belongs to the pod's root. */
+  const inPod = <T>(act: () => T): T => asFileOwner(host, ids, act);
   if (run.debug) for (const text of plan(manifest, run, true)) io.emit({ kind: "debug", source: "stage1", text });
   const lockFd = lockDescriptor(io.env);
   // The pod's own files are as rkt and systemd make them, whatever the caller's umask.
   const caller = { ...callerState(host), umask: 0o022 };
   const limits = callerLimits(host, caller);
   const input = !run.interactive ? "none" : onTerminal() ? "terminal" : "fifo";
-  if (input === "fifo") feedInput(host, files.stage1Rootfs, podDir);
+  if (input === "fifo") feedInput(host, files.stage1Rootfs, podDir, ids);
+  const users = ids === undefined ? undefined : await volumeUsers(io.emit, ids);
   const registered = await enterHostUnit(io, uuid);
   // First of all, so that whatever a crash leaves is found.
   const layout = detectCgroups();
   const cgroup = joinCgroup(io, uuid, layout);
   writeFileSync(files.ppid, `${process.pid}\n`, { mode: 0o644 });
   const inherited = inheritedSockets(caller.listenFds);
-  const apps = prepareApps(io, files, manifest, inherited);
+  const apps = inPod(() => prepareApps(io, files, manifest, inherited, users));
+  if (users !== undefined) host.close(users.userns);
   const served = portsWithSocket(manifest, inherited);
   limitPod(io, manifest, cgroup, layout);
   const network = await setUpNetwork({
@@ -78,24 +82,22 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
     host,
     bandwidth: rateLimit(manifest.isolators, ISOLATOR.networkBandwidth),
   });
-  const sysctls = podSysctls(manifest, { net: network !== undefined, ipc: run.ipc !== "parent" });
+  const sysctls = podSysctls(manifest, { net: network !== undefined, ipc: run.ipc !== "parent", ids });
   const hostname = run.hostname ?? `rkt-${uuid}`;
-  const resolver = resolverBinds(
-    files.stage1Rootfs,
-    run.dnsMode ?? { resolv: "default", hosts: "default" },
-    hostname,
-    network?.dns,
-  );
+  const dnsMode = run.dnsMode ?? { resolv: "default", hosts: "default" };
+  const resolver = inPod(() => resolverBinds(files.stage1Rootfs, dnsMode, hostname, network?.dns));
   const journal = writesJournal(manifest);
-  if (journal) mkdirSync(join(files.stage1Rootfs, "var/log/journal"), { recursive: true, mode: 0o755 });
-  const dev = { console: input === "terminal" || (journal && input === "none"), journal: journal && input === "none" };
-  writeUnits(host, files, manifest, apps, run, { hostname, input, journal, console: dev.console, limits });
+  const console = input === "terminal" || (journal && input === "none");
+  const dev = { console, journal: journal && input === "none", ids };
+  if (journal) inPod(() => mkdirSync(join(files.stage1Rootfs, "var/log/journal"), { recursive: true, mode: 0o755 }));
+  inPod(() => writeUnits(host, files, manifest, apps, run, { hostname, input, journal, console, limits }));
   if (!run.disablePaths) closeDevices(host, cgroup, layout, apps);
   const ownFilter = hasPodFilter(
     apps.map((app) => app.unit.app),
     run.disableSeccomp,
   );
-  const program = provide(files);
+  const program = inPod(() => provide(files));
+  if (ids !== undefined) delegateCgroups(host, cgroup, layout, ids);
   const target = supervisor(files, program, {
     run,
     uuid,
@@ -111,17 +113,12 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const runIsTmpfs = isTmpfs(host, "/run");
   host.unshare(CLONE.NEWNS);
   host.mount(null, "/", null, MS.REC | MS.SLAVE, null);
-  mountApps(
-    host,
-    files,
-    apps.map((app) => app.mounts),
-    resolver,
-    dev,
-  );
   if (!runIsTmpfs) ownNspawnDirectory(host);
   if (network !== undefined) joinNetns(host, network.netnsPath);
+  const mounts = apps.map((app) => app.mounts);
+  inPod(() => mountApps(host, files, mounts, resolver, dev));
   writeSysctls(host, sysctls);
-  mountControllers(host, files.stage1Rootfs, cgroup, layout);
+  inPod(() => mountControllers(host, files.stage1Rootfs, cgroup, layout));
   // Last: from here on this process could not do much of the above any more.
   if (ownFilter) filterPod(host);
   return handOver(host, caller, { ...target, keep: [lockFd, ...(network?.portSockets ?? [])] });
@@ -171,6 +168,7 @@ function writeUnits(
     disks: apps.some((app) => limitsDisks(app.unit.app)) ? makeDiskNodes(host, root) : [],
     disableCapabilities: run.disableCapabilitiesRestriction,
     disablePaths: run.disablePaths,
+    privateUsers: run.privateUsers !== undefined,
     disableSeccomp: run.disableSeccomp,
     limits,
   };

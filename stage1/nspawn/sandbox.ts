@@ -32,6 +32,8 @@ export interface SandboxOptions {
   readonly disableSeccomp: boolean;
   /** The app gets the pod's console: as its terminal, or for what opens /dev/stdout by name. */
   readonly console: boolean;
+  /** The pod has a user namespace. */
+  readonly privateUsers: boolean;
   /** The running kernel's release. */
   readonly kernel: string;
   readonly limits: readonly NamedLimit[];
@@ -72,7 +74,8 @@ function fileSystems({ volumes }: Sandbox, options: SandboxOptions): string[] {
   const binds = [
     ...(covers("/proc") ? [] : ["/proc:/proc:rbind"]),
     // Without what is mounted below it: the pod's cgroups are writable for its systemd, and none of an app's business.
-    ...(covers("/sys") ? [] : ["/sys:/sys:norbind"]),
+    // In a user namespace what is mounted below cannot be left out (mount_namespaces(7), "locked together"): there app-mounts.ts mounts /sys.
+    ...(covers("/sys") || options.privateUsers ? [] : ["/sys:/sys:norbind"]),
     ...(options.console ? ["/dev/console:/dev/console:norbind"] : []),
   ];
   const hidden = options.disablePaths ? [] : HIDDEN.filter((path) => !covers(path)).map((path) => `-+${path}`);

@@ -41,6 +41,8 @@ export function supervisor(
     `--machine=rkt-${uuid}`,
     `--hostname=${run.hostname ?? `rkt-${uuid}`}`,
     `--directory=${files.stage1Rootfs}`,
+    // The files have their owners already: by mapped mounts, or copied.
+    ...(run.privateUsers === undefined ? [] : [`--private-users=${run.privateUsers}`, "--private-users-ownership=off"]),
     "--kill-signal=SIGRTMIN+3",
     "--resolv-conf=off",
     "--timezone=off",

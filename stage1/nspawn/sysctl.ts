@@ -2,6 +2,7 @@
 
 import { writeFileSync } from "node:fs";
 import { RktError } from "../../src/core/errors.ts";
+import type { IdRange } from "../../src/core/id-range.ts";
 import { quoted } from "../../src/core/text.ts";
 import { CLONE, type Host, isErrno } from "../../src/host/mod.ts";
 import { type PodManifest, sysctlFile, sysctlNamespace, sysctls } from "../../src/spec/appc/mod.ts";
@@ -12,7 +13,10 @@ export interface PodSysctls {
 }
 
 /** Throws INVALID_INPUT for a setting that is the host's: none such is ever written. */
-export function podSysctls(manifest: PodManifest, own: { net: boolean; ipc: boolean }): PodSysctls {
+export function podSysctls(
+  manifest: PodManifest,
+  own: { net: boolean; ipc: boolean; ids?: IdRange | undefined },
+): PodSysctls {
   const settings = sysctls(manifest.isolators);
   const of = (namespace: "net" | "ipc") => settings.filter(([name]) => sysctlNamespace(name) === namespace);
   const all = { net: of("net"), ipc: of("ipc") };
@@ -25,7 +29,20 @@ export function podSysctls(manifest: PodManifest, own: { net: boolean; ipc: bool
       throw new RktError("INVALID_INPUT", `Cannot set ${quoted(first[0])} for the pod: with ${flag} it is the host's`);
     }
   }
-  return all;
+  if (own.ids === undefined || !own.net) return all;
+  const usual = withoutPrivileges(own.ids).filter(([name]) => !all.net.some(([other]) => other === name));
+  return { ...all, net: [...usual, ...all.net] };
+}
+
+/**
+ * The network belongs to the host's users, so the pod's root has no privileges in it: what root may do in every other pod, open ports below 1024 and ping, is
+ * allowed to all of the pod's users instead (ip(7), icmp(7)).
+ */
+function withoutPrivileges({ shift, count }: IdRange): [string, string][] {
+  return [
+    ["net.ipv4.ip_unprivileged_port_start", "0"],
+    ["net.ipv4.ping_group_range", `${shift} ${shift + count - 1}`],
+  ];
 }
 
 /**

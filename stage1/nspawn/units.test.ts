@@ -11,6 +11,7 @@ const OPTIONS: UnitOptions = {
   journal: false,
   disableCapabilities: false,
   disablePaths: false,
+  privateUsers: false,
   disableSeccomp: false,
   console: false,
   kernel: "6.1.0",

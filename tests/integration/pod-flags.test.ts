@@ -98,11 +98,6 @@ describe("mistakes on the command line of a pod", () => {
     ],
     ["a hosts entry", ["run", "--hosts-entry=example.com", "IMAGE"], "expected IP=NAME, or host"],
     [
-      "user namespaces",
-      ["run", "--private-users", "IMAGE"],
-      "Cannot use --private-users: this version does not map users yet",
-    ],
-    [
       "metadata without a network",
       ["run", "--mds-register", "--net=none", "IMAGE"],
       "--mds-register flag does not work with --net=none",
