@@ -1,11 +1,14 @@
 /** Commands that only look: `version`, and `list` with few and with many exited pods. */
 
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { newUuid } from "../src/core/uuid.ts";
 import { mountsBelow } from "../tests/harness/rkt.ts";
 import { interleave, run, type Timed } from "./measure.ts";
 import type { Workspace } from "./workspace.ts";
+
+/** What every command of rkt pays before its first line. */
+export const EMPTY = "an empty program of the same runtime";
 
 export function measureList(space: Workspace, runs: number, tell: (text: string) => void): Timed[] {
   const few = join(space.dir, "ten-pods");
@@ -15,6 +18,7 @@ export function measureList(space: Workspace, runs: number, tell: (text: string)
   const own = true;
   return interleave(
     [
+      { name: EMPTY, command: [emptyProgram(space)], own, note: "the floor" },
       { name: "rkt version", command: space.rkt(["version"]), own },
       { name: "rkt list, 10 pods", command: space.rkt(["list"], few), own },
       { name: "rkt list, 1000 pods", command: space.rkt(["list"], many), own },
@@ -26,6 +30,15 @@ export function measureList(space: Workspace, runs: number, tell: (text: string)
     runs,
     tell,
   );
+}
+
+/** Built as rkt is (tools/build.ts). */
+function emptyProgram(space: Workspace): string {
+  const [source, program] = [join(space.dir, "empty.ts"), join(space.dir, "empty")];
+  writeFileSync(source, "export {};\n");
+  const flags = ["--compile", "--minify", "--bytecode", "--format=esm"];
+  run([process.execPath, "build", ...flags, source, "--outfile", program]);
+  return program;
 }
 
 /** One real exited pod, and copies of its directory as after a restart of the machine: all files, nothing mounted. */

@@ -1,4 +1,4 @@
-/** Brings one blob of known digest and size into the store, from wherever it comes. */
+/** Brings one layer of known digest and size into the store, from wherever it comes. */
 
 import { closeSync } from "node:fs";
 import { type Digest, formatDigest } from "../core/digest.ts";
@@ -26,7 +26,7 @@ import { TransferError, withRetries } from "./transfer-error.ts";
 export interface WantedBlob {
   readonly digest: Digest;
   readonly size: number;
-  /** Layers only: what the decompressed content must have. */
+  /** What the decompressed content must have; undefined: whoever unpacks it will see. */
   readonly diffId: Digest | undefined;
 }
 
@@ -156,7 +156,7 @@ function layerCheck() {
 }
 
 function nameOf(wanted: WantedBlob): string {
-  return `${wanted.diffId === undefined ? "blob" : "layer"} ${formatDigest(wanted.digest)}`;
+  return `layer ${formatDigest(wanted.digest)}`;
 }
 
 function wrongSize(wanted: WantedBlob): RktError {

@@ -36,6 +36,8 @@ export interface FetchOptions {
   readonly emit: Emit;
   /** An ACI is transferred and stored whatever an earlier fetch has noted and stored. */
   readonly anew?: boolean;
+  /** True: the caller unpacks the image next, and drops it when that finds other diff ids than its configuration has. */
+  readonly unpackedNext?: boolean;
   /** Default: this machine's. */
   readonly platform?: WantedPlatform;
   /** Default: this process's. Proxies, authorities (SSL_CERT_FILE, SSL_CERT_DIR) and the caller's credentials are looked up with it. */
@@ -129,6 +131,7 @@ async function requestFor(
     place: endpoint && { registry: endpoint.registry, repository: endpoint.repository, credentials: credentials ?? {} },
     isMirror: endpoint?.isMirror ?? false,
     anew: options.anew ?? false,
+    unpackedNext: options.unpackedNext ?? false,
     headers: reference.kind === "aci-url" ? authHeaderFor(config, reference.url) : {},
     aws: reference.kind === "aci-url" ? awsKeysFor(config, reference.url) : undefined,
     signature: haveSignature || insecure.image ? undefined : remoteSignature(config, options.signature, beside),

@@ -69,6 +69,7 @@ function fromEndpoint(
     place: undefined,
     isMirror: hasNext,
     anew: options.anew ?? false,
+    unpackedNext: false,
     headers: authHeaderFor(options.config, endpoint.image),
     aws: awsKeysFor(options.config, endpoint.image),
     signature: haveSignature || options.insecure.image ? undefined : signature,

@@ -55,7 +55,7 @@ export interface SignaturePlaces {
 
 /**
  * Fetches the image that `source` names, for `platform` where there is a choice. `origin` is noted in the result. With `places` its signatures are
- * fetched as well, before the layers.
+ * fetched as well, before the layers. With `unpackedNext` the layers' diff ids are left to the unpacker, so that nothing is decompressed twice.
  * Throws NOT_FOUND, UNSUPPORTED, INVALID_INPUT, DIGEST_MISMATCH, MALICIOUS, AUTHENTICATION, TransferError.
  */
 export async function fetchOci(
@@ -64,6 +64,7 @@ export async function fetchOci(
   platform: WantedPlatform,
   origin: string,
   places?: SignaturePlaces,
+  unpackedNext = false,
 ): Promise<OciDownload> {
   const checked = await resolveManifest(job, source, platform);
   const { bytes, digest, manifest } = checked;
@@ -73,7 +74,7 @@ export async function fetchOci(
   if (places?.required === true && signatures?.documents.length === 0) throw unsigned(signatures, source, origin);
   const layers = pairLayers(manifest, config);
   await inParallel(job, layers, PARALLEL_LAYERS, (inner, layer) =>
-    receiveBlob(inner, layer.ref, source.layer(layer.descriptor)),
+    receiveBlob(inner, unpackedNext ? { ...layer.ref, diffId: undefined } : layer.ref, source.layer(layer.descriptor)),
   );
   // Last: a manifest in the store names blobs that are there.
   await storeBytes(job.cas, digest, bytes);

@@ -69,6 +69,8 @@ export interface FetchRequest extends NetworkRequest {
   readonly isMirror: boolean;
   /** An ACI is transferred and stored whatever an earlier fetch has noted and stored. */
   readonly anew: boolean;
+  /** The caller unpacks the image next, which checks its layers' diff ids. */
+  readonly unpackedNext: boolean;
   /** For an ACI's URL. */
   readonly headers: Readonly<Record<string, string>>;
   /** Where the worker gets the signature of an ACI; undefined: it need not. */

@@ -131,7 +131,14 @@ async function signatureOfFile(job: Job, signature: SignatureUrl | undefined): P
 
 async function fetchFrom(job: Job, source: ImageSource, request: FetchRequest): Promise<Download> {
   try {
-    const download = await fetchOci(job, source, request.platform, request.origin, request.signaturePlaces);
+    const download = await fetchOci(
+      job,
+      source,
+      request.platform,
+      request.origin,
+      request.signaturePlaces,
+      request.unpackedNext,
+    );
     return request.signature === undefined ? download : await withGivenSignature(job, download, request.signature);
   } finally {
     source.close();

@@ -418,6 +418,15 @@ export const linux: Host = {
       () => libc.flock(fd, operation),
     );
   },
+  pipe() {
+    const ends = new Int32Array(2);
+    checked(
+      "create",
+      () => "a pipe",
+      () => libc.syscall(SYS.pipe2, ptr(ends), O.CLOEXEC, 0, 0, 0, 0),
+    );
+    return { read: ends[0] ?? -1, write: ends[1] ?? -1 };
+  },
   fcntl(fd, command, argument) {
     return checked(
       "control",

@@ -165,6 +165,7 @@ const AHEAD = 2;
 async function renderLayers({ host, dataDir, emit }: Context, plans: readonly LayerPlan[]): Promise<void> {
   const started: Started[] = [];
   const filled: (Started & { mark: LayerMark })[] = [];
+  const writing: Promise<void>[] = [];
   let next = 0;
   try {
     for (;;) {
@@ -188,9 +189,11 @@ async function renderLayers({ host, dataDir, emit }: Context, plans: readonly La
       const { size, digest } = await fillLayer(host, emit, current);
       started.shift();
       filled.push({ ...current, mark: { size, digest } });
+      if (plans.length > 1) writing.push(startWriting(dataDir.layers));
     }
     await finish(host, dataDir, filled);
   } finally {
+    await Promise.all(writing);
     // Empty unless something failed.
     for (const { plan, unpacker, release } of [...started, ...filled]) {
       await unpacker.stop();
@@ -198,6 +201,19 @@ async function renderLayers({ host, dataDir, emit }: Context, plans: readonly La
       release();
     }
   }
+}
+
+/**
+ * Lets the disk begin with what has been filled so far, while the next layer is unpacked: {@link finish} then has less to wait for. Nothing depends on it. Resolves when the
+ * process that waits for the disk has ended, so that a pod does not inherit it as a child.
+ */
+async function startWriting(directory: string): Promise<void> {
+  const { spawn } = await import("node:child_process");
+  const child = spawn("sync", ["--file-system", directory], { stdio: "ignore" });
+  await new Promise<void>((resolve) => {
+    child.once("error", () => resolve());
+    child.once("exit", () => resolve());
+  });
 }
 
 async function finish(host: Host, dataDir: DataDir, filled: (Started & { mark: LayerMark })[]): Promise<void> {

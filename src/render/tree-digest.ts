@@ -12,10 +12,17 @@ import { type Lower, OPAQUE, pathIn } from "./below.ts";
 import { type ByteString, fromBytes, toBytes } from "./tar/bytes.ts";
 import type { Device } from "./unpack/devices.ts";
 
+/** A file that the unpacker wrote. */
+export interface KnownContent {
+  /** Hexadecimal. */
+  readonly sha256: string;
+  /** True: it got no extended attributes, so there is none to ask for. */
+  readonly plain: boolean;
+}
+
 /** What the unpacker knows and the disk does not tell as cheaply, or not yet. By inode number. */
 export interface KnownFiles {
-  /** SHA-256 of contents, hexadecimal. */
-  readonly contents: ReadonlyMap<number, string>;
+  readonly contents: ReadonlyMap<number, KnownContent>;
   /** Files that keep the place of a device node. */
   readonly devices: ReadonlyMap<number, Device>;
 }
@@ -60,7 +67,8 @@ function describe(
     const node = { ...status, ...attributes, mode, mtimeSeconds: seconds, mtimeNanoseconds: nanoseconds };
     return `${facts({ ...node, rdev: major * 0x100000 + minor })}\0${linkedTo(path, status, firstNames)}\0`;
   }
-  return `${facts(status)}\0${detail(host, root, path, status, known, firstNames)}\0${xattrs(host, root, path, status)}`;
+  const attributes = known.contents.get(status.ino)?.plain === true ? "" : xattrs(host, root, path, status);
+  return `${facts(status)}\0${detail(host, root, path, status, known, firstNames)}\0${attributes}`;
 }
 
 function facts({ mode, uid, gid, mtimeSeconds, mtimeNanoseconds, rdev }: FileStatus): string {
@@ -82,7 +90,7 @@ function detail(
     case S.IFLNK:
       return fromBytes(host.readlinkat(root.fd, toBytes(path)));
     case S.IFREG:
-      return `${status.size} ${known.contents.get(status.ino) ?? contentHash(host, root, path)}`;
+      return `${status.size} ${known.contents.get(status.ino)?.sha256 ?? contentHash(host, root, path)}`;
     default:
       return "";
   }

@@ -115,7 +115,11 @@ async function obtainAll(engine: Engine, input: AssembleInput): Promise<Obtained
   if (input.content.kind === "manifest") return [];
   const apps: ObtainedApp[] = [];
   for (const { reference, signature, options } of input.content.images) {
-    const stored = await obtainImage(engine, reference, { pullPolicy: input.pullPolicy, signature });
+    const stored = await obtainImage(engine, reference, {
+      pullPolicy: input.pullPolicy,
+      signature,
+      unpackedNext: true,
+    });
     apps.push({ imageId: stored.id, tree: await renderStored(engine, stored, missingFrom(input.pullPolicy)), options });
   }
   return apps;

@@ -18,6 +18,8 @@ export interface ObtainOptions {
   readonly pullPolicy: PullPolicy;
   /** `--signature`: a path or URL. */
   readonly signature: string | undefined;
+  /** True: the caller renders the image next (render-stored.ts), which is when its layers are decompressed and their diff ids checked. */
+  readonly unpackedNext?: boolean;
 }
 
 /**
@@ -199,6 +201,7 @@ async function fetchAndVerifyWith(
         ...search,
         emit: extendingStartTimeout(engine.emit),
         anew,
+        unpackedNext: options.unpackedNext ?? false,
       });
     const verify = (download: Download) => verifyDownload(download, reference, { ...engine, host: linux, verifier });
     const download = await fetchIt(false);

@@ -24,7 +24,11 @@ export function isWhole(engine: Engine, image: StoredImage, refetchable: boolean
   return false;
 }
 
-/** Runs `unpack`. When a blob turns out not to be what its digest says, every such blob of the image is removed: a fetch takes what is there for what it is called. */
+/**
+ * Runs `unpack`. When a blob turns out not to be what its digest says, every such blob of the image is removed: a fetch takes what is there for what it is called. When all of them
+ * are, the image contradicts itself (its configuration has other diff ids than its layers), which can only come out now when it was fetched to be unpacked at once: it is
+ * removed, like one that was refused while it was fetched.
+ */
 export async function clearingWrongBlobs<T>(engine: Engine, image: StoredImage, unpack: () => Promise<T>): Promise<T> {
   try {
     return await unpack();
@@ -35,7 +39,10 @@ export async function clearingWrongBlobs<T>(engine: Engine, image: StoredImage, 
       import("../store/record.ts"),
     ]);
     const removed = blobsOf(image).filter((blob) => removeWrongBlob(engine.dataDir, blob, engine)).length;
-    if (removed === 0) throw error;
+    if (removed === 0) {
+      if (image.format === "oci") (await import("../store/remove-image.ts")).removeImage(engine.dataDir, image, engine);
+      throw error;
+    }
     throw new RktError(error.code, error.message, { hint: howToMend(image), cause: error });
   }
 }

@@ -50,6 +50,7 @@ export function fetching(dir: string, options: { idleTimeout?: number } = {}): F
         place: reference.kind === "docker" ? { ...reference, credentials } : undefined,
         isMirror: false,
         anew: false,
+        unpackedNext: false,
         headers: {},
         signature: undefined,
         ...overrides,

@@ -3,7 +3,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildAci, buildBusyboxOci } from "../harness/images.ts";
+import { blobPath, buildAci, buildBusyboxOci } from "../harness/images.ts";
 import { type TestRkt, testRkt } from "../harness/rkt.ts";
 import { runProgram, temporaryDirectory } from "../harness/temporary.ts";
 
@@ -57,6 +57,36 @@ test.each(CHANGES)(
     }
   },
 );
+
+test("an image whose layers are not those of its configuration is refused when it is unpacked, and not kept", () => {
+  using dir = temporaryDirectory("contradicting");
+  using rkt = testRkt();
+  const layout = join(dir.path, "layout");
+  buildBusyboxOci(layout, {});
+  const index = JSON.parse(readFileSync(join(layout, "index.json"), "utf8"));
+  const manifest = JSON.parse(readFileSync(blobPath(layout, index.manifests[0].digest), "utf8"));
+  const config = JSON.parse(readFileSync(blobPath(layout, manifest.config.digest), "utf8"));
+  config.rootfs.diff_ids = config.rootfs.diff_ids.map(() => `sha256:${"0".repeat(64)}`);
+  manifest.config = { ...manifest.config, ...put(layout, config) };
+  index.manifests[0] = { ...index.manifests[0], ...put(layout, manifest) };
+  writeFileSync(join(layout, "index.json"), JSON.stringify(index));
+  for (const command of [["fetch"], ["prepare", "--quiet"]]) {
+    const { status, stderr } = rkt.run(["--insecure-options=image", ...command, `oci:${layout}:latest`]);
+    expect(stderr).toContain("has the diff id sha256:");
+    expect(status).toBe(254);
+    expect(rkt.ok(["image", "list", "--no-legend"]).trim()).not.toContain(layout);
+    expect(readdirSync(join(rkt.dataDir, "cas/layer"))).toEqual([]);
+    expect(rkt.pods()).toEqual([]);
+  }
+});
+
+/** A document of the layout; the result is its descriptor's digest and size. */
+function put(layout: string, document: unknown): { digest: string; size: number } {
+  const content = JSON.stringify(document);
+  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(content).digest("hex")}`;
+  writeFileSync(blobPath(layout, digest), content);
+  return { digest, size: content.length };
+}
 
 function largestBlob(rkt: TestRkt): string {
   const list = runProgram(["find", join(rkt.dataDir, "cas/blob"), "-type", "f", "-printf", "%s %p\n"])

@@ -6,6 +6,7 @@ import { linux } from "../../host/mod.ts";
 import { supportsOverlay } from "../../stage0/mount-overlay.ts";
 import { obtainImage } from "../../stage0/obtain-image.ts";
 import { renderStored } from "../../stage0/render-stored.ts";
+import { initDataDir } from "../../store/mod.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { PROGRESS_FLAG, pullPolicyFlags, SIGNATURE_FLAG } from "../pod-flags.ts";
 import { readPullPolicy } from "../pod-options.ts";
@@ -31,12 +32,13 @@ async function fetchCommand(input: CommandInput): Promise<void> {
   const { engine, flags, images, output } = input;
   if (images.length === 0) throw new RktError("USAGE", "must provide at least one image");
   const pullPolicy = readPullPolicy(flags);
+  initDataDir(engine.dataDir, linux);
+  const unpackedNext = process.geteuid?.() === 0 && supportsOverlay(linux, engine.dataDir.root);
   for (const image of images) {
     const reference = parseImageReference(image.image, process.cwd());
     const signature = image.flags.given("signature") ? image.flags.string("signature") : undefined;
-    const stored = await obtainImage(engine, reference, { pullPolicy, signature });
-    if (process.geteuid?.() === 0 && supportsOverlay(linux, engine.dataDir.root))
-      await renderStored(engine, stored, pullPolicy === "never" ? "never" : "new");
+    const stored = await obtainImage(engine, reference, { pullPolicy, signature, unpackedNext });
+    if (unpackedNext) await renderStored(engine, stored, pullPolicy === "never" ? "never" : "new");
     output.stdout(`${flags.bool("full") ? stored.id : stored.id.slice(0, "sha512-".length + 32)}\n`);
   }
 }

@@ -1,12 +1,14 @@
 /**
- * Reading one blob: digest and size of what is stored, decompression, and digest of what comes out, in one pass. The bytes were checked when they were
- * fetched, by a process that does not decide what root believes; and files change. So everything is checked again here, where it is used.
+ * Reading one blob: decompression, and the digest of what comes out, in one pass. The bytes were checked when they were fetched, by a process that does not
+ * decide what root believes; and files change. So the content is checked again here, where it is used: the diff id (or image id, for an ACI) binds every
+ * byte that is placed, whatever the stored form was. The stored form is hashed only to tell a damaged blob from a wrong image.
  */
 
 import { createHash } from "node:crypto";
 import { fstatSync, readSync } from "node:fs";
 import { type Digest, formatDigest, type ImageId, imageIdFromSha512 } from "../../core/digest.ts";
-import { RktError } from "../../core/errors.ts";
+import { internalError, RktError } from "../../core/errors.ts";
+import type { Host } from "../../host/mod.ts";
 import { decompress } from "./decompress.ts";
 
 /** What a blob must be. */
@@ -22,51 +24,51 @@ export interface ExpectedBlob {
 const PIECE = 256 * 1024;
 
 /**
- * Reads the blob behind `fd` to its end and hands every uncompressed piece to `take`; the result is their sum. Throws DIGEST_MISMATCH when the blob is not
- * what it must be, even if something else failed first: damage explains every other error. Else throws what `take` or the decompression threw.
+ * Reads the blob behind `fd` to its end and hands every uncompressed piece to `take`, valid during the call; the result is their sum. Throws DIGEST_MISMATCH when
+ * the blob is not what it must be, even if something else failed first: damage explains every other error. Else throws what `take` or the decompression threw.
  */
-export async function readBlob(fd: number, expected: ExpectedBlob, take: (piece: Buffer) => void): Promise<number> {
-  const stored = createHash(expected.digest.algorithm);
+export async function readBlob(
+  host: Host,
+  fd: number,
+  expected: ExpectedBlob,
+  take: (piece: Buffer) => void,
+): Promise<number> {
   const actualSize = fstatSync(fd).size;
   if (actualSize !== expected.size) throw mismatch(expected, `it has ${actualSize} bytes, expected ${expected.size}`);
-  const chunks = blobChunks(fd, (chunk) => stored.update(chunk));
   const contents = contentHash(expected);
   let uncompressed = 0;
-  let failure: unknown;
   try {
-    for await (const piece of decompress(chunks)) {
+    for await (const piece of decompress(host, fd, expected.size)) {
       uncompressed += piece.length;
       contents.update(piece);
       take(piece);
     }
+    contents.check();
   } catch (error) {
-    failure = error;
+    requireStored(fd, expected, error);
+    throw error;
   }
-  // The stream may have stopped early; the digest is of everything.
-  for (const _ of blobChunks(fd, (chunk) => stored.update(chunk)));
-  const digest = stored.digest("hex");
-  if (digest !== expected.digest.hex)
-    throw mismatch(expected, `its content has ${expected.digest.algorithm}:${digest}`, failure);
-  if (failure !== undefined) throw failure;
-  contents.check();
   return uncompressed;
 }
 
-/** The bytes from the descriptor's position on. Each chunk is new memory: a stream may hold on to it. */
-function* blobChunks(fd: number, seen: (chunk: Buffer) => void): Generator<Buffer> {
-  for (;;) {
-    const chunk = Buffer.allocUnsafeSlow(PIECE);
-    const length = readSync(fd, chunk, 0, PIECE, null);
-    if (length === 0) return;
-    const bytes = chunk.subarray(0, length);
-    seen(bytes);
-    yield bytes;
+/** Throws DIGEST_MISMATCH, with `failure` as its cause, unless the file has the stored form's digest. */
+function requireStored(fd: number, expected: ExpectedBlob, failure: unknown): void {
+  const hash = createHash(expected.digest.algorithm);
+  const piece = Buffer.allocUnsafeSlow(PIECE);
+  for (let position = 0; ; ) {
+    const length = readSync(fd, piece, 0, PIECE, position);
+    if (length === 0) break;
+    hash.update(piece.subarray(0, length));
+    position += length;
   }
+  const hex = hash.digest("hex");
+  if (hex === expected.digest.hex) return;
+  throw mismatch(expected, `its content has ${expected.digest.algorithm}:${hex}`, failure);
 }
 
 function contentHash(expected: ExpectedBlob): { update(piece: Buffer): void; check(): void } {
   const algorithm = expected.imageId === undefined ? expected.diffId?.algorithm : "sha512";
-  if (algorithm === undefined) return { update: () => {}, check: () => {} };
+  if (algorithm === undefined) throw internalError("a blob comes without a diff id");
   const hash = createHash(algorithm);
   return {
     update: (piece) => void hash.update(piece),
@@ -76,7 +78,10 @@ function contentHash(expected: ExpectedBlob): { update(piece: Buffer): void; che
         throw mismatch(expected, `uncompressed it is image ${imageIdFromSha512(hex)}, expected ${expected.imageId}`);
       }
       if (expected.diffId?.algorithm === algorithm && expected.diffId.hex !== hex) {
-        throw mismatch(expected, `uncompressed it has ${algorithm}:${hex}, expected ${formatDigest(expected.diffId)}`);
+        throw new RktError(
+          "DIGEST_MISMATCH",
+          `Cannot use layer ${formatDigest(expected.digest)}: its content has the diff id ${algorithm}:${hex}, expected ${formatDigest(expected.diffId)}`,
+        );
       }
     },
   };

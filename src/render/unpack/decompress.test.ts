@@ -1,22 +1,45 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { linux } from "../../host/mod.ts";
 import { decompress, sniffCompression } from "./decompress.ts";
+import { findProgram } from "./decompress-program.ts";
 
 const CONTENT = Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * index) >> 7));
 const SKIPPABLE = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]);
+/** A stated size for which a stream, or a program, is chosen. */
+const [SMALL, LARGE] = [1, 1 << 30];
 
-async function plain(stored: Buffer, step = 5000): Promise<Buffer> {
-  const chunks = function* () {
-    for (let start = 0; start < stored.length; start += step) yield stored.subarray(start, start + step);
-  };
+let directory: string;
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), "rkt-decompress-"));
+  // The first child and the first stream of a process make the runtime open descriptors that it keeps.
+  for (const size of [LARGE, SMALL]) await plain(gzipSync(CONTENT), size);
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+async function plain(stored: Buffer, size: number): Promise<Buffer> {
+  const path = join(directory, "blob");
+  writeFileSync(path, stored);
+  const fd = openSync(path, "r");
   const pieces: Buffer[] = [];
-  for await (const piece of decompress(chunks())) pieces.push(Buffer.from(piece));
+  try {
+    for await (const piece of decompress(linux, fd, size)) pieces.push(Buffer.from(piece));
+  } finally {
+    closeSync(fd);
+  }
   return Buffer.concat(pieces);
 }
 
 function compressed(program: string): Buffer {
   return spawnSync(program, ["-c"], { input: CONTENT }).stdout;
+}
+
+function openDescriptors(): number {
+  return readdirSync("/proc/self/fd").length;
 }
 
 describe("decompress()", () => {
@@ -32,41 +55,54 @@ describe("decompress()", () => {
     ["bzip2", compressed("bzip2"), CONTENT],
     ["nothing", Buffer.alloc(0), Buffer.alloc(0)],
   ];
-  test.each(forms)("reads %s", async (_name, stored, expected) => {
-    expect((await plain(stored)).equals(expected)).toBe(true);
-    expect((await plain(stored, 1 << 20)).equals(expected)).toBe(true);
+  test.each(forms)("reads %s, by a program and by a stream", async (_name, stored, expected) => {
+    const before = openDescriptors();
+    expect((await plain(stored, LARGE)).equals(expected)).toBe(true);
+    expect((await plain(stored, SMALL)).equals(expected)).toBe(true);
+    expect(openDescriptors()).toBe(before);
   });
 
-  test.each(forms.slice(1, 7))("refuses %s that ends early", async (_name, stored) => {
-    for (const cut of [1, 4, 9, Math.floor(stored.length / 2) + 3]) {
-      const result = plain(stored.subarray(0, stored.length - cut), 1 << 20);
-      const message = await result.then(
-        () => "accepted",
-        (error: Error) => error.message,
-      );
-      expect(message).toStartWith("Cannot decompress the archive: ");
+  const whole = forms.filter(([name]) => name !== "none" && name !== "nothing");
+  test.each(whole)("refuses %s that ends early", async (_name, stored) => {
+    for (const size of [SMALL, LARGE]) {
+      for (const cut of [1, 4, 9, Math.floor(stored.length / 2) + 3]) {
+        const message = await plain(stored.subarray(0, stored.length - cut), size).then(
+          () => "accepted",
+          (error: Error) => error.message,
+        );
+        expect(message).toStartWith("Cannot decompress the archive: ");
+      }
     }
   });
 
-  test("refuses damage", async () => {
+  test.each([SMALL, LARGE])("refuses damage (stated size %p)", async (size) => {
     const damaged = Buffer.from(gzip);
     damaged.fill(0x55, 4000, 4020);
-    expect(plain(damaged)).rejects.toThrow("Cannot decompress the archive");
-    expect(plain(Buffer.concat([zstd, Buffer.from("garbage")]))).rejects.toThrow("Cannot decompress the archive");
+    for (const stored of [damaged, ...[gzip, zstd].map((form) => Buffer.concat([form, Buffer.from("garbage")]))]) {
+      await expect(plain(stored, size)).rejects.toThrow("Cannot decompress the archive");
+    }
   });
 
-  test("stops when its consumer does", async () => {
-    let taken = 0;
-    const endless = function* () {
-      yield gzip;
-      for (;;) {
-        taken += 1;
-        yield gzip;
-      }
-    };
-    for await (const _ of decompress(endless())) break;
-    expect(taken).toBeLessThan(64);
+  test("an early end by a program is called one", async () => {
+    await expect(plain(gzip.subarray(0, 5000), LARGE)).rejects.toThrow("the stream ends early (truncated)");
   });
+
+  test("ends the program when its consumer stops", async () => {
+    const path = join(directory, "long");
+    writeFileSync(path, gzipSync(Buffer.alloc(64 << 20)));
+    const fd = openSync(path, "r");
+    const before = openDescriptors();
+    for await (const _ of decompress(linux, fd, LARGE)) break;
+    expect(openDescriptors()).toBe(before);
+    closeSync(fd);
+    const children = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ").filter(Boolean);
+    const names = children.map((pid) => readFileSync(`/proc/${pid}/comm`, "utf8").trim());
+    expect(names).not.toContain("gzip");
+  });
+});
+
+test("findProgram() finds what every Debian has", () => {
+  expect(findProgram("gzip")?.path).toMatch(/^\/(usr\/)?bin\/gzip$/);
 });
 
 test("sniffCompression() goes by content", () => {

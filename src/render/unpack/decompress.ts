@@ -1,16 +1,21 @@
 /**
- * Decompression, by streams only: memory stays flat, concatenated members are all read, and an early end is an error. The form is told by the first bytes,
- * because media types of real images are wrong often enough.
+ * Decompression of a blob, piece by piece: memory stays flat, concatenated members are all read, and an early end is an error. The form is told by the first
+ * bytes, because media types of real images are wrong often enough.
+ *
+ * Programs do it where they are there (decompress-program.ts). The streams of node:zlib stand in for gzip and zstd: every piece of theirs is new memory, which the
+ * kernel has to clear and map first, and that took as long as the inflating itself.
  */
 
-import { spawn } from "node:child_process";
+import { readSync } from "node:fs";
 import { Readable } from "node:stream";
 import { constants, createGunzip, createZstdDecompress } from "node:zlib";
 import { RktError } from "../../core/errors.ts";
 import { printable } from "../../core/text.ts";
 import { followZstdFrames } from "../../core/zstd-frames.ts";
+import type { Host } from "../../host/mod.ts";
+import { findProgram, PIECE, type ProgramForm, throughProgram } from "./decompress-program.ts";
 
-export type Compression = "none" | "gzip" | "zstd" | "xz" | "bzip2";
+export type Compression = "none" | ProgramForm;
 
 const MAGICS: readonly (readonly [Compression, readonly number[]])[] = [
   ["gzip", [0x1f, 0x8b]],
@@ -18,9 +23,10 @@ const MAGICS: readonly (readonly [Compression, readonly number[]])[] = [
   ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
   ["bzip2", [0x42, 0x5a, 0x68]],
 ];
+const MAGIC_LENGTH = 6;
 
-/** Large pieces: each one crosses from a pool thread to the main thread. */
-const PIECE = 256 * 1024;
+/** Below this many bytes a program's start takes longer than what it saves. */
+const WORTH_A_PROGRAM = 256 * 1024;
 
 /** The largest zstd window, as a power of two: 32 MiB keeps the memory of a hostile stream bounded; `zstd -19` writes 8 MiB. */
 const LARGEST_WINDOW = 25;
@@ -38,39 +44,48 @@ function isSkippableZstd(bytes: Uint8Array): boolean {
 }
 
 /**
- * The uncompressed bytes of `chunks`. gzip and zstd run in a pool thread, so the caller works on one piece while the next is made. Throws INVALID_INPUT for a
- * malformed or truncated stream, HOST_PROGRAM where xz or bzip2 is needed and missing.
+ * The uncompressed bytes of the file `fd`, which has `size` bytes; it is read from the start on and its position changes. Each piece is valid until the next one is asked
+ * for. Throws INVALID_INPUT for a malformed or truncated stream, HOST_PROGRAM where xz or bzip2 is needed and missing.
  */
-export async function* decompress(chunks: Iterable<Buffer>): AsyncGenerator<Buffer> {
-  const iterator = chunks[Symbol.iterator]();
-  const first = iterator.next();
-  if (first.done === true) return;
-  const all = function* () {
-    yield first.value;
-    yield* { [Symbol.iterator]: () => iterator };
-  };
-  switch (sniffCompression(first.value)) {
-    case "none":
-      yield* all();
-      return;
-    case "gzip":
-      yield* throughZlib(all(), createGunzip({ chunkSize: PIECE }));
-      return;
-    case "zstd":
-      yield* zstd(all());
-      return;
-    case "xz":
-      yield* throughProgram(all(), "xz");
-      return;
-    case "bzip2":
-      yield* throughProgram(all(), "bzip2");
+export async function* decompress(host: Host, fd: number, size: number): AsyncGenerator<Buffer> {
+  const start = Buffer.alloc(MAGIC_LENGTH);
+  const form = sniffCompression(start.subarray(0, readSync(fd, start, 0, MAGIC_LENGTH, 0)));
+  if (form === "none") {
+    const piece = Buffer.allocUnsafeSlow(PIECE);
+    yield* pieces(fd, () => piece);
+    return;
+  }
+  const streamable = form === "gzip" || form === "zstd";
+  const program = streamable && size < WORTH_A_PROGRAM ? undefined : findProgram(form);
+  if (program !== undefined) yield* throughProgram(host, fd, program);
+  else if (form === "gzip") yield* throughZlib(chunks(fd), createGunzip({ chunkSize: PIECE }));
+  else if (form === "zstd") yield* zstd(chunks(fd));
+  else {
+    throw new RktError("HOST_PROGRAM", `Cannot decompress the archive: the program "${form}" is missing`, {
+      hint: `install ${form === "xz" ? "xz-utils" : "bzip2"}`,
+    });
   }
 }
 
-async function* zstd(chunks: Iterable<Buffer>): AsyncGenerator<Buffer> {
+/** A stream may hold on to what it was given, so every chunk is new memory. */
+function chunks(fd: number): Generator<Buffer> {
+  return pieces(fd, () => Buffer.allocUnsafeSlow(PIECE));
+}
+
+function* pieces(fd: number, memory: () => Buffer): Generator<Buffer> {
+  for (let position = 0; ; ) {
+    const piece = memory();
+    const length = readSync(fd, piece, 0, piece.length, position);
+    if (length === 0) return;
+    position += length;
+    yield piece.subarray(0, length);
+  }
+}
+
+async function* zstd(compressed: Iterable<Buffer>): AsyncGenerator<Buffer> {
   const frames = followZstdFrames("the archive");
   const watched = function* () {
-    for (const chunk of chunks) {
+    for (const chunk of compressed) {
       frames.feed(chunk);
       yield chunk;
     }
@@ -80,8 +95,12 @@ async function* zstd(chunks: Iterable<Buffer>): AsyncGenerator<Buffer> {
   frames.finish();
 }
 
-async function* throughZlib(chunks: Iterable<Buffer>, stage: ReturnType<typeof createGunzip>): AsyncGenerator<Buffer> {
-  const source = Readable.from(chunks, { highWaterMark: 2 });
+/** Runs in a pool thread, so the caller works on one piece while the next is made. */
+async function* throughZlib(
+  compressed: Iterable<Buffer>,
+  stage: ReturnType<typeof createGunzip>,
+): AsyncGenerator<Buffer> {
+  const source = Readable.from(compressed, { highWaterMark: 2 });
   source.once("error", (error) => stage.destroy(error));
   source.pipe(stage);
   try {
@@ -102,37 +121,4 @@ function malformedStream(error: unknown): RktError {
     `Cannot decompress the archive: ${early ? "the stream ends early (truncated)" : printable(reason)}`,
     { cause: error },
   );
-}
-
-async function* throughProgram(chunks: Iterable<Buffer>, program: "xz" | "bzip2"): AsyncGenerator<Buffer> {
-  const child = spawn(program, ["-dc"], { stdio: ["pipe", "pipe", "pipe"] });
-  const words: string[] = [];
-  child.stderr.on("data", (chunk: Buffer) => {
-    if (words.length < 16) words.push(chunk.toString("utf8"));
-  });
-  const ended = new Promise<number | null>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", resolve);
-  });
-  ended.catch(() => {});
-  // A program that gives up early closes its end; its status says why.
-  child.stdin.on("error", () => {});
-  const source = Readable.from(chunks, { highWaterMark: 2 });
-  source.once("error", () => child.kill("SIGKILL"));
-  source.pipe(child.stdin);
-  try {
-    for await (const piece of child.stdout) yield piece as Buffer;
-    const status = await ended.catch((cause: unknown) => {
-      throw new RktError("HOST_PROGRAM", `Cannot decompress the archive: cannot start "${program}"`, {
-        cause,
-        hint: `install ${program === "xz" ? "xz-utils" : "bzip2"}`,
-      });
-    });
-    if (status !== 0) {
-      throw new RktError("INVALID_INPUT", `Cannot decompress the archive: ${printable(words.join("").trim(), 300)}`);
-    }
-  } finally {
-    source.destroy();
-    child.kill("SIGKILL");
-  }
 }

@@ -10,7 +10,7 @@ import { ftruncateSync, writeSync } from "node:fs";
 import { RktError } from "../../core/errors.ts";
 import { AT, type FileStatus, isDirectory, isErrno, O, S, SystemCallError } from "../../host/mod.ts";
 import { removeTree } from "../../host/remove-tree.ts";
-import { setAttributes, setAttributesAt } from "../attributes.ts";
+import { setAttributes, setAttributesAt, setTimes } from "../attributes.ts";
 import { type ByteString, shown, toBytes } from "../tar/bytes.ts";
 import type { TarEntry, TarSink } from "../tar/reader.ts";
 import { copyUp } from "./copy-up.ts";
@@ -88,8 +88,7 @@ export function placer(walk: Walk, naming: Naming, devices: DeviceList): TarSink
     about(current, () => {
       // A hole at the end has no data that would have made the file so long.
       if (current?.sparse === true) ftruncateSync(fd, current.size);
-      if (current !== undefined) setAttributes(walk.host, fd, current);
-      noteContent(walk, fd, hash);
+      if (current !== undefined) finishFile(walk, fd, current, hash);
       walk.host.close(fd);
     });
   }
@@ -97,11 +96,17 @@ export function placer(walk: Walk, naming: Naming, devices: DeviceList): TarSink
   return { entry, data, end, placed };
 }
 
-/** By inode number, since the file may get other names; the number may have been that of a file which is gone. */
-function noteContent({ host, contents }: Walk, fd: number, hash: Hash | undefined): void {
-  const { ino } = host.statat(fd, "", AT.EMPTY_PATH);
+/** Owner, mode, attributes and times, as far as they are not what they should be already: every call counts when there are ten thousand files. */
+function finishFile({ host, contents }: Walk, fd: number, entry: TarEntry, hash: Hash | undefined): void {
+  const { ino, uid, gid, mode } = host.statat(fd, "", AT.EMPTY_PATH);
+  if (uid === entry.uid && gid === entry.gid && (mode & 0o7777) === entry.mode && entry.xattrs.length === 0) {
+    setTimes(host, fd, entry.mtime);
+  } else {
+    setAttributes(host, fd, entry);
+  }
+  // By inode number, since the file may get other names; the number may have been that of a file which is gone.
   if (hash === undefined) contents.delete(ino);
-  else contents.set(ino, hash.digest("hex"));
+  else contents.set(ino, { sha256: hash.digest("hex"), plain: entry.xattrs.length === 0 });
 }
 
 /** Names the entry in whatever goes wrong with it. */
@@ -226,7 +231,8 @@ function create(walk: Walk, devices: DeviceList, parent: Directory, name: ByteSt
   const bytes = toBytes(name);
   switch (entry.type) {
     case "file":
-      return host.openat(parent.fd, bytes, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW | O.CLOEXEC, 0o600);
+      // The mode at once (the umask is 0): nobody but root comes as far as this directory while it is filled.
+      return host.openat(parent.fd, bytes, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW | O.CLOEXEC, entry.mode & 0o777);
     case "symlink":
       host.symlinkat(toBytes(entry.link), parent.fd, bytes);
       setAttributesAt(host, parent.fd, bytes, entry);

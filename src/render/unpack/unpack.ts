@@ -48,7 +48,7 @@ export async function unpack(host: Host, job: UnpackJob): Promise<Unpacked> {
     const walk = startWalk(host, job.target, job.lowers);
     const sink = placer(walk, naming ?? ociNaming, devices);
     const reader = tarReader(sink);
-    await readBlob(job.blobFd, job.blob, (piece) => reader.push(piece));
+    await readBlob(host, job.blobFd, job.blob, (piece) => reader.push(piece));
     reader.finish();
     endWalk(walk);
     const left = remainingDevices(devices, walk);

@@ -9,6 +9,7 @@ import { AT, type FileStatus, type Host, isDirectory, O, S, type Timestamp } fro
 import { attributesOf, setAttributes, setTimes } from "../attributes.ts";
 import { isOpaque, isWhiteout, type Lower, lookBelow, pathIn, statusOf } from "../below.ts";
 import { type ByteString, fromBytes, shown, toBytes } from "../tar/bytes.ts";
+import type { KnownContent } from "../tree-digest.ts";
 
 /** One directory of the chain. */
 export interface Directory {
@@ -35,8 +36,8 @@ export interface Walk {
    * removes them; what an entry of this layer placed it does not.
    */
   readonly implicit: Set<ByteString>;
-  /** SHA-256 of the files that were written from the archive, by inode number: for the layer's digest. */
-  readonly contents: Map<number, string>;
+  /** The files that were written from the archive, by inode number: for the layer's digest. */
+  readonly contents: Map<number, KnownContent>;
   /** The name whose parent the chain leads to, as the archive wrote it. */
   parentName: ByteString | undefined;
 }
