@@ -12,7 +12,7 @@ const MULTIARCH = DEBIAN_ARCH === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-
 const LIBRARY_DIRS = [`usr/lib/${MULTIARCH}`, `usr/lib/${MULTIARCH}/systemd`];
 
 /** What a shell script in the pod may call; each is a link to the one static busybox. */
-const APPLETS = ["sh", "cat", "chmod", "kill", "mount", "rm", "sleep"];
+const APPLETS = ["sh", "cat", "chmod", "kill", "ln", "mount", "rm", "sleep"];
 
 /** systemd, with the libraries that it needs. */
 export function putSystemd(tree: Tree, list: PackageList, packages: UnpackedPackages): void {

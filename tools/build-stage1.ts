@@ -32,6 +32,8 @@ import { putShell, putSystemd } from "./build-stage1-tree.ts";
 /** The contract's version that each flavor speaks (docs/stage1-contract.md). */
 const INTERFACE: Record<Flavor, number> = { nspawn: 6, host: 6, fly: 5 };
 const ENTRYPOINTS = ["run", "enter", "gc", "stop"] as const;
+/** Of the flavors whose pods can be changed while they run, and whose apps can be attached to. */
+const CROSSING_ENTRYPOINTS = ["attach", "appAdd", "appRm", "appStart", "appStop"] as const;
 const INPUTS = ["stage1", "src/core", "src/host", "src/network", "src/spec", "src/stage1-contract"];
 const EMPTY_DIRS = [
   "dev",
@@ -85,10 +87,11 @@ function buildImage(flavor: Flavor): { id: string; name: string; version: string
     putShell(rootfs, packages);
     if (flavor === "nspawn") putSystemd(rootfs, packageList, packages);
     putStaticFiles(rootfs, "stage1/nspawn/rootfs");
+    put(rootfs, "usr/lib/rkt/iomux", { kind: "file", mode: 0o755, content: compile("stage1/nspawn/iomux.c") });
   }
   putText(rootfs, "usr/lib/rkt/stage1.js", bundle(flavor));
-  for (const entrypoint of ENTRYPOINTS)
-    putText(rootfs, `usr/lib/rkt/${entrypoint}`, entrypointScript(entrypoint), 0o755);
+  for (const entrypoint of entrypointsOf(flavor))
+    putText(rootfs, `usr/lib/rkt/${fileName(entrypoint)}`, entrypointScript(fileName(entrypoint)), 0o755);
   const { bytes, id, uncompressedSize } = aci(manifest(flavor), rootfs);
   const file = stage1FileName(flavor);
   writeFileSync(join("build", file), bytes);
@@ -126,6 +129,26 @@ function bundle(flavor: Flavor): string {
   return built.stdout;
 }
 
+type EntrypointName = (typeof ENTRYPOINTS)[number] | (typeof CROSSING_ENTRYPOINTS)[number];
+
+function entrypointsOf(flavor: Flavor): readonly EntrypointName[] {
+  return flavor === "fly" ? ENTRYPOINTS : [...ENTRYPOINTS, ...CROSSING_ENTRYPOINTS];
+}
+
+/** "appAdd" → "app-add". */
+function fileName(entrypoint: EntrypointName): string {
+  return entrypoint.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** A program without libraries, for inside the pod (docs/decisions/0009-an-io-multiplexer-in-c.md). The same source and compiler give the same bytes. */
+function compile(source: string): Buffer {
+  const output = "build/.cache/iomux";
+  const flags = ["-std=gnu11", "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=none"];
+  const compiled = spawnSync("gcc", [...flags, "-o", output, source], { encoding: "utf8" });
+  if (compiled.status !== 0) throw new Error(`cannot compile ${source}\n${compiled.stderr ?? compiled.error}`);
+  return readFileSync(output);
+}
+
 /** A script for the host's /bin/sh. */
 function entrypointScript(entrypoint: string): string {
   return `#!/bin/sh
@@ -151,9 +174,9 @@ function manifest(flavor: Flavor): unknown {
       { name: "os", value: "linux" },
     ],
     annotations: [
-      ...ENTRYPOINTS.map((entrypoint) => ({
+      ...entrypointsOf(flavor).map((entrypoint) => ({
         name: STAGE1_ANNOTATION[entrypoint],
-        value: `/usr/lib/rkt/${entrypoint}`,
+        value: `/usr/lib/rkt/${fileName(entrypoint)}`,
       })),
       { name: STAGE1_ANNOTATION.interfaceVersion, value: String(INTERFACE[flavor]) },
     ],

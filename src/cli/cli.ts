@@ -5,6 +5,16 @@ import type { Command, CommandEntry } from "./command.ts";
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: "app",
+    summary: "Operate on apps of a running pod",
+    load: async () => (await import("./commands/app/app.ts")).command,
+  },
+  {
+    name: "attach",
+    summary: "Attach to an app running within a rkt pod",
+    load: async () => (await import("./commands/attach.ts")).command,
+  },
+  {
     name: "cat-manifest",
     summary: "Inspect and print the pod manifest",
     load: async () => (await import("./commands/cat-manifest.ts")).command,

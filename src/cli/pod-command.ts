@@ -67,7 +67,7 @@ function readManifestFile(input: CommandInput): PodContent {
   }
 }
 
-function readStage1Choice(flags: FlagValues): Stage1Choice {
+export function readStage1Choice(flags: FlagValues): Stage1Choice {
   const kinds = ["url", "path", "name", "hash", "from-dir"] as const;
   const given = kinds.filter((kind) => flags.given(`stage1-${kind}`));
   const [kind, other] = given;

@@ -202,7 +202,15 @@ export const APP_FLAGS: readonly FlagSpec[] = [
   { name: "block-iops", kind: "string", usage: "operations a second of the app on block devices" },
   { name: "no-new-privileges", kind: "bool", usage: "no program of the app ever gains privileges (setuid)" },
   { name: "apparmor-profile", kind: "string", usage: "AppArmor profile of the app, loaded on the host" },
-  { name: "stdin", kind: "string", usage: "input of the app: null, stream or tty" },
-  { name: "stdout", kind: "string", usage: "output of the app: log, null, stream or tty" },
-  { name: "stderr", kind: "string", usage: "errors of the app: log, null, stream or tty" },
+  { name: "stdin", kind: "string", usage: "input of the app: null, stream or tty (for rkt attach), or interactive" },
+  {
+    name: "stdout",
+    kind: "string",
+    usage: "output of the app: log, null, stream or tty (for rkt attach), or interactive",
+  },
+  {
+    name: "stderr",
+    kind: "string",
+    usage: "errors of the app: log, null, stream or tty (for rkt attach), or interactive",
+  },
 ];

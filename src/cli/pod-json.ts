@@ -34,7 +34,14 @@ export function podJson(
   );
 }
 
-function appJson(host: Host, pod: Pod, manifest: PodManifest, app: RuntimeApp, signerOf: SignerOf): Writable {
+/** One app of a pod. */
+export function appJson(
+  host: Host,
+  pod: Pod,
+  manifest: PodManifest,
+  app: RuntimeApp,
+  signerOf: SignerOf = () => undefined,
+): Writable {
   const status = appStatus(host, pod, app.name);
   return ordered(
     ["name", app.name],
@@ -54,14 +61,27 @@ function appJson(host: Host, pod: Pod, manifest: PodManifest, app: RuntimeApp, s
 }
 
 function mountJson(manifest: PodManifest, app: RuntimeApp, mount: RuntimeApp["mounts"][number]): Writable {
-  const volume = mount.appVolume ?? manifest.volumes.find(({ name }) => name === mount.volume);
-  const point = app.app?.mountPoints.find(({ path }) => path === mount.path);
+  const { hostPath, readOnly } = mountDetails(manifest, app, mount);
   return ordered(
     ["name", mount.volume],
     ["container_path", mount.path],
-    ["host_path", volume?.kind === "host" ? volume.source : ""],
-    ["read_only", volume?.readOnly ?? point?.readOnly ?? false],
+    ["host_path", hostPath],
+    ["read_only", readOnly],
   );
+}
+
+/** `hostPath` is "" for what is no directory of the host's own. */
+export function mountDetails(
+  manifest: PodManifest,
+  app: RuntimeApp,
+  mount: RuntimeApp["mounts"][number],
+): { hostPath: string; readOnly: boolean } {
+  const volume = mount.appVolume ?? manifest.volumes.find(({ name }) => name === mount.volume);
+  const point = app.app?.mountPoints.find(({ path }) => path === mount.path);
+  return {
+    hostPath: volume?.kind === "host" ? volume.source : "",
+    readOnly: volume?.readOnly ?? point?.readOnly ?? false,
+  };
 }
 
 function listOrNothing(list: readonly Writable[]): readonly Writable[] | undefined {

@@ -5,8 +5,10 @@ import { aboutSubject, RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import {
   cpuSharesIsolator,
+  type ExposedPort,
   ISOLATOR,
   type Isolator,
+  type Mount,
   type NameValue,
   parseAcIdentifier,
   parseMount,
@@ -46,6 +48,19 @@ export function readPodOptions(flags: FlagValues): PodOptions {
   };
 }
 
+/** Of a pod that gets its apps later. */
+export function readSandboxOptions(
+  flags: FlagValues,
+  port: (word: string) => ExposedPort,
+): Pick<PodOptions, "ports" | "annotations" | "userAnnotations" | "userLabels"> {
+  return {
+    ports: flags.list("port").map((word) => ofFlag("port", word, port)),
+    annotations: namedValues(flags, "annotation"),
+    userAnnotations: parseVariables(flags.list("user-annotation"), "user-annotation"),
+    userLabels: parseVariables(flags.list("user-label"), "user-label"),
+  };
+}
+
 function podIsolators(flags: FlagValues): Isolator[] {
   const made: Isolator[] = [];
   const put = (flag: string, make: (text: string) => Isolator) => {
@@ -63,7 +78,11 @@ function podIsolators(flags: FlagValues): Isolator[] {
   return made;
 }
 
-export function readAppOptions(image: ImageArgument): AppOptions {
+/** `mount`: the flag for mounts, and how it is written. */
+export function readAppOptions(
+  image: ImageArgument,
+  mount: readonly [flag: string, parse: (word: string) => Mount] = ["mount", parseMount],
+): AppOptions {
   const { flags } = image;
   const text = (name: string) => (flags.given(name) ? flags.string(name) : undefined);
   const list = (name: string) => (flags.given(name) ? flags.list(name) : undefined);
@@ -77,7 +96,7 @@ export function readAppOptions(image: ImageArgument): AppOptions {
     workingDirectory: workingDirectory(text("working-dir")),
     readOnlyRootFs: flags.given("readonly-rootfs") ? flags.bool("readonly-rootfs") : undefined,
     environment: parseVariables(flags.list("environment"), "environment"),
-    mounts: flags.list("mount").map((word) => ofFlag("mount", word, parseMount)),
+    mounts: flags.list(mount[0]).map((word) => ofFlag(mount[0], word, mount[1])),
     annotations: [...namedValues(flags, "annotation"), ...stdioAnnotations(flags)],
     userAnnotations: parseVariables(flags.list("user-annotation"), "user-annotation"),
     userLabels: parseVariables(flags.list("user-label"), "user-label"),
@@ -140,11 +159,16 @@ function stdioAnnotations(flags: FlagValues): NameValue[] {
   return ["stdin", "stdout", "stderr"].flatMap((name) => {
     if (!flags.given(name)) return [];
     const mode = flags.string(name);
-    const modes = name === "stdin" ? ["null", "stream", "tty"] : ["log", "null", "stream", "tty"];
+    const modes = [...(name === "stdin" ? [] : ["log"]), "null", "stream", "tty", "interactive"];
     if (!modes.includes(mode))
       throw new RktError("USAGE", `Cannot use ${quoted(mode)} for --${name}: expected ${modes.join(", ")}`);
     return [{ name: `coreos.com/rkt/stage2/${name}`, value: mode }];
   });
+}
+
+/** An app that is given the pod's own terminal by `--stdin=interactive` and its like: as with --interactive for the pod. */
+export function isInteractive({ flags }: ImageArgument): boolean {
+  return ["stdin", "stdout", "stderr"].some((name) => flags.string(name) === "interactive");
 }
 
 /** The image grammar takes a working directory as it is, but it must be absolute (appc: "workingDirectory must be an absolute path"). */

@@ -14,9 +14,9 @@ export interface GivenStartOptions {
   readonly dns: DnsOptions;
 }
 
-/** Throws USAGE. */
-export function readStartOptions(flags: FlagValues): GivenStartOptions {
-  const ipc = flags.string("ipc");
+/** Throws USAGE. `has` false: of a pod that takes neither --ipc nor --interactive. */
+export function readStartOptions(flags: FlagValues, { has = true } = {}): GivenStartOptions {
+  const ipc = has ? flags.string("ipc") : "";
   if (!["", "auto", "private", "parent"].includes(ipc))
     throw new RktError("USAGE", `unknown value for --ipc parameter: ${ipc}`);
   const hostname = flags.string("hostname");
@@ -28,7 +28,7 @@ export function readStartOptions(flags: FlagValues): GivenStartOptions {
   }
   return {
     net: flags.list("net").join(",") || "default",
-    interactive: flags.bool("interactive"),
+    interactive: has && flags.bool("interactive"),
     hostname: hostname === "" ? undefined : hostname,
     ipc,
     dns: readDnsOptions(flags),

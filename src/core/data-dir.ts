@@ -165,6 +165,14 @@ export class PodFiles {
   appTreeId(app: string): string {
     return join(this.appInfo(app), "treeStoreID");
   }
+  /** There while an app is being added to, or removed from, a running pod: left by a crash, the removal is finished by the next command. */
+  appUnfinished(app: string): string {
+    return join(this.appInfo(app), "unfinished");
+  }
+  /** The tree of an app that was added to a running pod without overlay. */
+  addedRootfs(app: string): string {
+    return join(this.dir, "added", app, "rootfs");
+  }
   get stage1(): string {
     return join(this.dir, "stage1");
   }
@@ -221,6 +229,10 @@ export class PodFiles {
   }
   get runtimeConfig(): string {
     return join(this.dir, "runtime-config");
+  }
+  /** What a stage1 remembers for apps that are added to the running pod. */
+  get laterApps(): string {
+    return join(this.dir, "later-apps");
   }
   get sharedVolumes(): string {
     return join(this.dir, "sharedVolumes");

@@ -23,6 +23,7 @@ export const UMOUNT_NOFOLLOW = 0x8;
 
 /** unshare(2), setns(2), namespaces(7). */
 export const CLONE = {
+  FS: 0x00000200,
   NEWNS: 0x00020000,
   NEWCGROUP: 0x02000000,
   NEWUTS: 0x04000000,

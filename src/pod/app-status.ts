@@ -32,10 +32,15 @@ export function appStatus(host: Host, pod: Pod, app: string): AppStatus {
   const result = readResult(readPodFile(host, pod, `${dir}/${files.result}`, 4096)?.text ?? "");
   const signal = result.signal;
   const finished = podFileTime(host, pod, `${dir}/${files.status}`) ?? podFileTime(host, pod, `${dir}/${files.result}`);
+  const created = podFileTime(host, pod, `${dir}/${files.created}`);
+  const started = podFileTime(host, pod, `${dir}/${files.started}`);
+  // Of an app that was added to the running pod, and not started yet. (A stage1 that writes neither file says nothing about it.)
+  const waits = created !== undefined && started === undefined && pod.state === "running";
+  const unfinished = podFileTime(host, pod, `appsinfo/${app}/unfinished`) !== undefined;
   return {
-    state: exit !== undefined ? "exited" : stateFromPod(pod),
-    created: podFileTime(host, pod, `${dir}/${files.created}`) ?? createdAt(host, pod),
-    started: podFileTime(host, pod, `${dir}/${files.started}`) ?? startedAt(host, pod),
+    state: unfinished ? "unknown" : exit !== undefined ? "exited" : waits ? "created" : stateFromPod(pod),
+    created: created ?? createdAt(host, pod),
+    started: waits || unfinished ? undefined : (started ?? startedAt(host, pod)),
     finished: finished ?? markedAt(pod),
     exitCode: exit === undefined ? undefined : signal === undefined ? exit : 128 + signal.number,
     signal: signal?.name,

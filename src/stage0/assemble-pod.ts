@@ -17,6 +17,7 @@ import {
   parsePodManifest,
   type RuntimeApp,
 } from "../spec/appc/mod.ts";
+import { STAGE1_ANNOTATION } from "../stage1-contract/mod.ts";
 import { abandonPod } from "./abandon-pod.ts";
 import type { AppOptions } from "./app-options.ts";
 import { checkVolumeSources } from "./check-volumes.ts";
@@ -34,6 +35,8 @@ export interface RequestedImage {
 
 export type PodContent =
   | { readonly kind: "images"; readonly images: readonly RequestedImage[]; readonly pod: PodOptions }
+  /** A pod without apps yet, to which they are added while it runs. */
+  | { readonly kind: "sandbox"; readonly manifest: PodManifest }
   /** Text of a `--pod-manifest` file. */
   | { readonly kind: "manifest"; readonly path: string; readonly text: string };
 
@@ -61,6 +64,7 @@ export async function assemblePod(engine: Engine, input: AssembleInput): Promise
   // Loaded images are fetched before the pod exists: most failures then leave nothing behind.
   const requested = await obtainAll(engine, input);
   const stage1 = await obtainStage1(engine, input.stage1, input.pullPolicy);
+  if (input.content.kind === "sandbox") requireCrossing(stage1);
   // Shared while trees are chosen and named in the pod's directory; the collector of rendered trees takes it exclusively.
   const lock = await takePrepareLock(engine.dataDir, linux, "shared");
   try {
@@ -80,6 +84,20 @@ export async function assemblePod(engine: Engine, input: AssembleInput): Promise
   } finally {
     closeSync(lock);
   }
+}
+
+/** Throws UNSUPPORTED for a stage1 whose pods stay as they were started (rkt 1.x looked at the same three). */
+function requireCrossing({ manifest }: Stage1): void {
+  const has = (name: string) => manifest.annotations.some((annotation) => annotation.name === name);
+  const { appRm, appStart, appStop } = STAGE1_ANNOTATION;
+  if ([appRm, appStart, appStop].every(has)) return;
+  throw new RktError(
+    "UNSUPPORTED",
+    `Cannot start a pod for apps to be added: stage1 ${quoted(manifest.name)} does not support it`,
+    {
+      hint: "use the default stage1",
+    },
+  );
 }
 
 function readPodManifest(path: string, text: string): PodManifest {
@@ -112,7 +130,7 @@ interface ObtainedApp {
 }
 
 async function obtainAll(engine: Engine, input: AssembleInput): Promise<ObtainedApp[]> {
-  if (input.content.kind === "manifest") return [];
+  if (input.content.kind !== "images") return [];
   const apps: ObtainedApp[] = [];
   for (const { reference, signature, options } of input.content.images) {
     const stored = await obtainImage(engine, reference, {
@@ -136,6 +154,7 @@ async function renderAll(
   obtained: readonly ObtainedApp[],
 ): Promise<{ manifest: PodManifest; trees: Map<string, RenderedTree> }> {
   const trees = new Map<string, RenderedTree>();
+  if (input.content.kind === "sandbox") return { manifest: input.content.manifest, trees };
   if (input.content.kind === "manifest") {
     const { path, text } = input.content;
     const manifest = readPodManifest(path, text);

@@ -5,7 +5,7 @@
 
 import { existsSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Entrypoint, RunEntrypoint } from "../../stage1/common/io.ts";
+import type { Stage1Entrypoints } from "../../stage1/common/io.ts";
 import type { ImageId } from "../core/digest.ts";
 import { isImageId } from "../core/digest.ts";
 import { FLAVORS, type Flavor, stage1FileName } from "../stage1-contract/mod.ts";
@@ -14,13 +14,6 @@ import { FLAVORS, type Flavor, stage1FileName } from "../stage1-contract/mod.ts"
 declare const BUILD_STAGE1_IMAGES: Readonly<
   Record<string, { id: string; name: string; version: string; file: string }>
 >;
-
-export interface Stage1Entrypoints {
-  readonly run: RunEntrypoint;
-  readonly enter: Entrypoint;
-  readonly gc: Entrypoint;
-  readonly stop: Entrypoint;
-}
 
 export function builtinImageId(flavor: Flavor): ImageId | undefined {
   const images = typeof BUILD_STAGE1_IMAGES === "object" ? BUILD_STAGE1_IMAGES : {};

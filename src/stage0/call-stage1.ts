@@ -1,4 +1,4 @@
-/** Calling a stage1's entrypoints that end: gc, stop, enter (docs/stage1-contract.md). `run` is in run.ts: it does not end. */
+/** Calling a stage1's entrypoints that end: gc, stop, enter, attach, app/* (docs/stage1-contract.md). `run` is in run.ts: it does not end. */
 
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,14 @@ import { parseImageManifest } from "../spec/appc/mod.ts";
 import { STAGE1_ANNOTATION, STAGE1_ENV } from "../stage1-contract/mod.ts";
 import { builtinFlavor, loadEntrypoints } from "./builtin-stage1.ts";
 
-export type EndingEntrypoint = "gc" | "stop" | "enter";
+export type CrossingEntrypoint = "attach" | "appAdd" | "appRm" | "appStart" | "appStop";
+export type EndingEntrypoint = "gc" | "stop" | "enter" | CrossingEntrypoint;
+
+/** The words of an entrypoint, for errors. */
+const DOING: Readonly<Record<"run" | EndingEntrypoint, string>> = {
+  ...{ run: "run the pod", gc: "gc the pod", stop: "stop the pod", enter: "enter the pod", attach: "attach to an app" },
+  ...{ appAdd: "add an app", appRm: "remove an app", appStart: "start an app", appStop: "stop an app" },
+};
 
 /**
  * Runs an entrypoint of the pod's stage1 and returns its exit status. Code comes from the rendered tree, which only root writes, never from the pod's own
@@ -25,21 +32,39 @@ export async function callStage1(
   podDir: string,
   entrypoint: EndingEntrypoint,
   argv: readonly string[],
+  extraEnv: Readonly<Record<string, string>> = {},
 ): Promise<number> {
+  return (await loadCall(engine, podDir, entrypoint))(argv, podDir, extraEnv);
+}
+
+/** Calls the entrypoint at once; `dir` is the pod's directory as the caller's mount namespace has it. */
+export type Stage1Call = (
+  argv: readonly string[],
+  dir: string,
+  extraEnv: Readonly<Record<string, string>>,
+) => Promise<number>;
+
+/** {@link callStage1} in two steps: after this one nothing is loaded any more, so that the caller may change its namespaces in between. */
+export async function loadCall(engine: Engine, podDir: string, entrypoint: EndingEntrypoint): Promise<Stage1Call> {
   const tree = stage1Tree(engine, podDir);
   const rootfs = treeRootfs(engine, tree);
-  const cwd = entrypoint === "enter" ? rootfs : podDir;
+  const cwdFor = (dir: string) => (entrypoint === "enter" ? rootfs : dir);
   const flavor = builtinFlavor(tree.image);
   if (flavor !== undefined) {
-    const entrypoints = await loadEntrypoints(flavor);
-    return entrypoints[entrypoint](argv, { host: linux, emit: engine.emit, env: process.env, podDir: cwd });
+    const call = (await loadEntrypoints(flavor))[entrypoint];
+    if (call === undefined) throw lacking(tree, entrypoint);
+    return (argv, dir, extraEnv) =>
+      call(argv, { host: linux, emit: engine.emit, env: { ...process.env, ...extraEnv }, podDir: cwdFor(dir) });
   }
   const path = join(rootfs, entrypointPath(tree, entrypoint));
   const { spawnSync } = await import("node:child_process");
-  const result = spawnSync(path, [...argv], { cwd, env: stage1Environment(), stdio: "inherit" });
-  if (result.error !== undefined)
-    throw new RktError("STAGE1", `Cannot run the stage1 entrypoint ${quoted(path)}`, { cause: result.error });
-  return result.status ?? 254;
+  return async (argv, dir, extraEnv) => {
+    const env = { ...stage1Environment(), ...extraEnv };
+    const result = spawnSync(path, [...argv], { cwd: cwdFor(dir), env, stdio: "inherit" });
+    if (result.error !== undefined)
+      throw new RktError("STAGE1", `Cannot run the stage1 entrypoint ${quoted(path)}`, { cause: result.error });
+    return result.status ?? 254;
+  };
 }
 
 /** The layers of one image of a pod, as its directory names them. */
@@ -99,14 +124,27 @@ export function treeRootfs(engine: Engine, tree: RenderedTree): string {
 
 export function entrypointPath(tree: RenderedTree, entrypoint: "run" | EndingEntrypoint): string {
   const manifest = parseImageManifest(tree.manifest);
-  const name = STAGE1_ANNOTATION[entrypoint];
-  const path = manifest.annotations.find((pair) => pair.name === name)?.value;
-  if (path === undefined)
-    throw new RktError(
-      "STAGE1",
-      `Cannot ${entrypoint} the pod: its stage1 ${quoted(manifest.name)} has no annotation ${quoted(name)}`,
-    );
+  const path = manifest.annotations.find((pair) => pair.name === STAGE1_ANNOTATION[entrypoint])?.value;
+  if (path === undefined) throw lacking(tree, entrypoint);
   return path;
+}
+
+function lacking(tree: RenderedTree, entrypoint: "run" | EndingEntrypoint): RktError {
+  const { name } = parseImageManifest(tree.manifest);
+  return new RktError(
+    "STAGE1",
+    `Cannot ${DOING[entrypoint]}: stage1 ${quoted(name)} has no annotation ${quoted(STAGE1_ANNOTATION[entrypoint])}`,
+  );
+}
+
+/** What a crossing entrypoint finds its way into the pod by: the stage1's own enter, and the pod's first process. */
+export function crossingEnvironment(engine: Engine, podDir: string, pid: number): Record<string, string> {
+  const tree = stage1Tree(engine, podDir);
+  return {
+    [STAGE1_ENV.enterCommand]: join(treeRootfs(engine, tree), entrypointPath(tree, "enter")),
+    [STAGE1_ENV.enterPid]: String(pid),
+    PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin",
+  };
 }
 
 /** The caller's environment, and where a stage1 of this project finds a runtime for its code. */

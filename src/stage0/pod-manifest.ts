@@ -58,6 +58,41 @@ export interface PodOptions {
 
 const MUTABLE_ANNOTATION = "coreos.com/rkt/stage1/mutable";
 
+/** True for a pod of `rkt app sandbox`: apps come and go while it runs. */
+export function isMutable({ annotations }: Pick<PodManifest, "annotations">): boolean {
+  return annotations.some(({ name, value }) => name === MUTABLE_ANNOTATION && value === "true");
+}
+
+/** The manifest of a pod without apps yet. */
+export function buildSandboxManifest(
+  pod: Pick<PodOptions, "ports" | "annotations" | "userAnnotations" | "userLabels">,
+): PodManifest {
+  const { ports, userAnnotations, userLabels } = pod;
+  const annotations = [{ name: MUTABLE_ANNOTATION, value: "true" }, ...pod.annotations];
+  return {
+    ...{ acVersion: RKT_VERSION, apps: [], volumes: [], isolators: [] },
+    annotations,
+    ports,
+    userAnnotations,
+    userLabels,
+  };
+}
+
+/** The manifest with one app more. Its arguments, if any, replace the image's. Throws USAGE in rkt's words. */
+export function withApp(manifest: PodManifest, request: RequestedApp): { manifest: PodManifest; app: RuntimeApp } {
+  const { options, imageManifest } = request;
+  const program = options.exec ?? imageManifest.app?.exec[0];
+  const replaced = options.args.length === 0 ? options : { ...options, exec: program };
+  const environment = { inherited: [], fromFiles: [], set: [] };
+  const app = buildRuntimeApp({ ...request, options: replaced }, { mounts: [], environment });
+  if (manifest.apps.some(({ name }) => name === app.name))
+    throw new RktError("CONFLICT", `error: multiple apps with name ${app.name}`, {
+      hint: "give it another name with --name",
+    });
+  checkMounts([app], manifest.volumes);
+  return { manifest: { ...manifest, apps: [...manifest.apps, app] }, app };
+}
+
 /** Builds the manifest. Throws USAGE or INVALID_INPUT with rkt's words: two apps of one name, an image without a command, a dangling mount. */
 export function buildPodManifest(requested: readonly RequestedApp[], pod: PodOptions): PodManifest {
   const apps: RuntimeApp[] = [];
@@ -83,7 +118,7 @@ export function buildPodManifest(requested: readonly RequestedApp[], pod: PodOpt
   };
 }
 
-function buildRuntimeApp(request: RequestedApp, pod: PodOptions): RuntimeApp {
+function buildRuntimeApp(request: RequestedApp, pod: Pick<PodOptions, "mounts" | "environment">): RuntimeApp {
   const { imageManifest: image, options } = request;
   return {
     name: options.name === undefined ? nameFromImage(image.name) : appName(options.name),

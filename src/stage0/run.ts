@@ -18,6 +18,7 @@ import { formatRunArguments, type RunArguments, STAGE1_ENV } from "../stage1-con
 import { loadEntrypoints } from "./builtin-stage1.ts";
 import { entrypointPath, type PodLayers, podLayers, stage1Environment } from "./call-stage1.ts";
 import { mountOverlay } from "./mount-overlay.ts";
+import { isMutable } from "./pod-manifest.ts";
 import type { ResolverFiles } from "./resolver-files.ts";
 import type { Stage1 } from "./stage1-image.ts";
 
@@ -42,7 +43,7 @@ export async function startPod(engine: Engine, pod: PreparedPod, input: StartInp
   const ids = readIdRange(pod.dir);
   await mountTrees(engine, files, { stage1, manifest, ids });
   asFileOwner(linux, ids, () => writeResolverFiles(files, options.resolver));
-  const run = runArguments(engine, pod, options, ids);
+  const run = runArguments(engine, pod, options, { ids, mutable: isMutable(manifest) });
   writeRuntimeConfig(files, run);
   const env = { ...stage1Environment(), [STAGE1_ENV.lockFd]: String(pod.lockFd) };
   const argv = formatRunArguments(run, stage1.interfaceVersion);
@@ -125,7 +126,12 @@ function writeResolverFiles(files: PodFiles, resolver: ResolverFiles): void {
   }
 }
 
-function runArguments(engine: Engine, pod: PreparedPod, options: StartOptions, ids: IdRange | undefined): RunArguments {
+function runArguments(
+  engine: Engine,
+  pod: PreparedPod,
+  options: StartOptions,
+  { ids, mutable }: { ids: IdRange | undefined; mutable: boolean },
+): RunArguments {
   return {
     uuid: pod.uuid,
     debug: engine.debug,
@@ -139,7 +145,7 @@ function runArguments(engine: Engine, pod: PreparedPod, options: StartOptions, i
     disableCapabilitiesRestriction: engine.insecure.capabilities,
     disablePaths: engine.insecure.paths,
     disableSeccomp: engine.insecure.seccomp,
-    mutable: false,
+    mutable,
     ipc: options.ipc,
   };
 }

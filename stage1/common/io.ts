@@ -8,7 +8,7 @@ export interface Stage1Io {
   readonly emit: Emit;
   /** The environment that the pod's supervisor inherits (RKT_LOCK_FD and the caller's own variables). */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The contract's working directory, absolute: the pod's directory for run, gc and stop; the rootfs of the stage1 tree for enter. */
+  /** The contract's working directory, absolute: the pod's directory for run, gc, stop, app/* and attach; the rootfs of the stage1 tree for enter. */
   readonly podDir: string;
 }
 
@@ -17,3 +17,16 @@ export type Entrypoint = (argv: readonly string[], io: Stage1Io) => Promise<numb
 
 /** An entrypoint that becomes the pod's supervisor; it comes back only by throwing. */
 export type RunEntrypoint = (argv: readonly string[], io: Stage1Io) => Promise<never>;
+
+/** The entrypoints of a stage1. Those of a flavor whose pods stay as they were started lack the last five. */
+export interface Stage1Entrypoints {
+  readonly run: RunEntrypoint;
+  readonly enter: Entrypoint;
+  readonly gc: Entrypoint;
+  readonly stop: Entrypoint;
+  readonly attach?: Entrypoint;
+  readonly appAdd?: Entrypoint;
+  readonly appRm?: Entrypoint;
+  readonly appStart?: Entrypoint;
+  readonly appStop?: Entrypoint;
+}

@@ -5,22 +5,23 @@ import { errorChain, exitStatusOf, FAILURE_STATUS } from "../../src/core/errors.
 import type { RktEvent } from "../../src/core/events.ts";
 import { linux } from "../../src/host/linux.ts";
 import { takeUmask } from "../../src/host/umask.ts";
-import type { Entrypoint, RunEntrypoint, Stage1Io } from "./io.ts";
+import type { Stage1Entrypoints, Stage1Io } from "./io.ts";
 
-export interface Entrypoints {
-  readonly run: RunEntrypoint;
-  readonly enter: Entrypoint;
-  readonly gc: Entrypoint;
-  readonly stop: Entrypoint;
-}
+/** The names of the scripts in an image. */
+const NAMES: Readonly<Record<string, keyof Stage1Entrypoints>> = {
+  ...{ run: "run", enter: "enter", gc: "gc", stop: "stop", attach: "attach" },
+  ...{ "app-add": "appAdd", "app-rm": "appRm", "app-start": "appStart", "app-stop": "appStop" },
+};
 
 /** Runs `process.argv[2]` of `entrypoints`; gives the exit status. Does not come back from `run`. */
-export async function runEntrypoint(entrypoints: Entrypoints): Promise<number> {
+export async function runEntrypoint(entrypoints: Stage1Entrypoints): Promise<number> {
   takeUmask();
   const [name = "", ...argv] = process.argv.slice(2);
   const debug = argv.includes("--debug") || argv.includes("--debug=true");
-  if (!isEntrypoint(name)) {
-    line("stage1: expected run, enter, gc or stop");
+  const key = Object.hasOwn(NAMES, name) ? NAMES[name] : undefined;
+  const entrypoint = key === undefined ? undefined : entrypoints[key];
+  if (entrypoint === undefined) {
+    line(`stage1: expected one of ${Object.keys(NAMES).join(", ")}`);
     return FAILURE_STATUS;
   }
   const io: Stage1Io = {
@@ -30,16 +31,12 @@ export async function runEntrypoint(entrypoints: Entrypoints): Promise<number> {
     podDir: process.cwd(),
   };
   try {
-    return await entrypoints[name](argv, io);
+    return await entrypoint(argv, io);
   } catch (error) {
     const chain = errorChain(error);
     line(`stage1: ${debug ? chain.join("\n  └─") : (chain.at(0) ?? "")}`);
     return exitStatusOf(error);
   }
-}
-
-function isEntrypoint(name: string): name is keyof Entrypoints {
-  return ["run", "enter", "gc", "stop"].includes(name);
 }
 
 function report(event: RktEvent, debug: boolean): void {

@@ -8,6 +8,8 @@ import { runWith } from "../nspawn/run.ts";
 import { provideHostSystemd } from "./host-systemd.ts";
 
 export type { Entrypoint, RunEntrypoint, Stage1Io } from "../common/io.ts";
+export { appAdd, appRm, appStart, appStop } from "../nspawn/app.ts";
+export { attach } from "../nspawn/attach.ts";
 export { enter } from "../nspawn/enter.ts";
 export { gc } from "../nspawn/gc.ts";
 export { stop } from "../nspawn/stop.ts";

@@ -4,9 +4,8 @@
  */
 
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import type { PodFiles } from "../../src/core/data-dir.ts";
-import { AT, AT_FDCWD, type Host, MOUNT_ATTR, MS, O, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE } from "../../src/host/mod.ts";
+import { AT, type Host, MOUNT_ATTR, MS, O, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE } from "../../src/host/mod.ts";
 import { attach, makeTarget } from "../common/attach.ts";
 import { openInRoot, openRoot } from "../common/in-root.ts";
 import { makeReadOnly, type OpenVolume } from "../common/volumes.ts";
@@ -48,9 +47,9 @@ export function mountApps(
   }
 }
 
-const SHARED_MEMORY = "/dev/shm";
+export const SHARED_MEMORY = "/dev/shm";
 
-interface Shared {
+export interface Shared {
   readonly resolver: readonly ResolverBind[];
   readonly dev: DevOptions;
   /** Memory that apps share, where the first of them has it mounted: tmpfs volumes by name, and /dev/shm. */
@@ -61,25 +60,13 @@ function mountApp(host: Host, files: PodFiles, app: AppMounts, shared: Shared): 
   const rootfs = files.appRootfs(app.name);
   // A mount of its own, so that read-only is this app's alone; an overlay is one already, a copied tree is not.
   if (!existsSync(files.overlayPrepared)) host.mount(rootfs, rootfs, null, MS.BIND, null);
+  const stage1 = openRoot(host, files.stage1Rootfs);
   const root = openRoot(host, rootfs);
   try {
-    // What lies on a volume is made there, later.
-    const own = app.volumes.filter(({ target }) => !app.volumes.some((other) => target.startsWith(`${other.target}/`)));
-    for (const { name, target, open } of own)
-      if (!target.startsWith("/dev/"))
-        makeTarget(host, root, { target, isDirectory: open.isDirectory, what: volume(name) });
-    const writable = app.writable.map((path) => ({ path, fd: cloneInRoot(host, root, path) }));
-    const shm = shared.attached.get(SHARED_MEMORY);
-    mountDev(host, root, shm === undefined ? undefined : clone(host, shm), shared.dev);
-    if (shm === undefined) shared.attached.set(SHARED_MEMORY, openInRoot(host, root, SHARED_MEMORY, O.PATH));
-    if (shared.dev.ids !== undefined) mountSys(host, root, app);
-    for (const bind of shared.resolver) if (bind.always || !app.hasHosts) bindResolver(host, root, files, bind);
-    if (app.readOnlyRoot) readOnly(host, root, 0);
-    for (const { path, fd } of writable)
-      attach(host, root, { fd, isDirectory: true, target: path, what: "a mount point" });
-    for (const one of app.volumes) attachVolume(host, root, one, shared.attached);
+    furnishRoot(host, stage1, root, app, shared);
   } finally {
     host.close(root);
+    host.close(stage1);
   }
 }
 
@@ -93,6 +80,25 @@ function mountSys(host: Host, root: number, { volumes }: AppMounts): void {
     target: "/sys",
     what: "sysfs",
   });
+}
+
+/** What an app's root, a mount already, is given. `stage1`: the pod's own root; both are descriptors. */
+export function furnishRoot(host: Host, stage1: number, root: number, app: AppMounts, shared: Shared): void {
+  // What lies on a volume is made there, later.
+  const own = app.volumes.filter(({ target }) => !app.volumes.some((other) => target.startsWith(`${other.target}/`)));
+  for (const { name, target, open } of own)
+    if (!target.startsWith("/dev/"))
+      makeTarget(host, root, { target, isDirectory: open.isDirectory, what: volume(name) });
+  const writable = app.writable.map((path) => ({ path, fd: cloneInRoot(host, root, path) }));
+  const shm = shared.attached.get(SHARED_MEMORY);
+  mountDev(host, root, shm === undefined ? undefined : clone(host, shm), shared.dev);
+  if (shm === undefined) shared.attached.set(SHARED_MEMORY, openInRoot(host, root, SHARED_MEMORY, O.PATH));
+  if (shared.dev.ids !== undefined) mountSys(host, root, app);
+  for (const bind of shared.resolver) if (bind.always || !app.hasHosts) bindResolver(host, stage1, root, bind);
+  if (app.readOnlyRoot) readOnly(host, root, 0);
+  for (const { path, fd } of writable)
+    attach(host, root, { fd, isDirectory: true, target: path, what: "a mount point" });
+  for (const one of app.volumes) attachVolume(host, root, one, shared.attached);
 }
 
 function attachVolume(host: Host, root: number, one: AppVolume, attached: Map<string, number>): void {
@@ -111,14 +117,14 @@ function attachVolume(host: Host, root: number, one: AppVolume, attached: Map<st
   }
 }
 
-function bindResolver(host: Host, root: number, files: PodFiles, bind: ResolverBind): void {
-  const fd = host.openTree(AT_FDCWD, join(files.stage1Rootfs, bind.source), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+function bindResolver(host: Host, stage1: number, root: number, bind: ResolverBind): void {
+  const fd = cloneInRoot(host, stage1, bind.source, 0);
   if (bind.readOnly) makeReadOnly(host, fd);
   attach(host, root, { fd, isDirectory: false, target: bind.target, what: "the pod's file" });
 }
 
-function cloneInRoot(host: Host, root: number, path: string): number {
-  const place = openInRoot(host, root, path, O.PATH | O.DIRECTORY);
+export function cloneInRoot(host: Host, root: number, path: string, flags: number = O.DIRECTORY): number {
+  const place = openInRoot(host, root, path, O.PATH | flags);
   try {
     return clone(host, place);
   } finally {

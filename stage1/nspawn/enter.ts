@@ -5,9 +5,8 @@
  */
 
 import { RktError } from "../../src/core/errors.ts";
-import type { IdRange } from "../../src/core/id-range.ts";
 import { quoted } from "../../src/core/text.ts";
-import { AT_FDCWD, asFileOwner, type Host, isErrno, O } from "../../src/host/mod.ts";
+import { asFileOwner, type Host, O } from "../../src/host/mod.ts";
 import { isAcName } from "../../src/spec/appc/mod.ts";
 import { appEnvironment } from "../common/app-environment.ts";
 import { findCommand } from "../common/find-binary.ts";
@@ -18,13 +17,14 @@ import {
   addIdentity,
   type EnterRequest,
   makeRequest,
+  openPod,
+  type PodInit,
   removeRequest,
   requestStatus,
   submitRequest,
 } from "./enter-request.ts";
 import { commandFiles, commandTerminal } from "./enter-stdio.ts";
 import { onTerminal } from "./input.ts";
-import { idsOfProcess } from "./pod-ids.ts";
 import { commandLine } from "./unit-text.ts";
 
 /** systemd could not execute the command (systemd.exec(5), "Process exit codes"); a shell says 127. */
@@ -35,7 +35,8 @@ export const enter: Entrypoint = async (argv, { host, env }) => {
   const pod = openPod(host, pid);
   const inPod = <T>(act: () => T): T => asFileOwner(host, pod.ids, act);
   const { service, environment } = inPod(() => commandOf(host, pod, app, user, command));
-  const request: EnterRequest = { host, ...pod, app, id: `enter-${process.pid}` };
+  const id = `enter-${process.pid}`;
+  const request: EnterRequest = { host, ...pod, app, id, unit: `enter-${app}@${id}.service` };
   inPod(() => makeRequest(request));
   try {
     const stdio = inPod(() => (onTerminal() ? commandTerminal(request) : commandFiles(request)));
@@ -54,31 +55,10 @@ export const enter: Entrypoint = async (argv, { host, env }) => {
   }
 };
 
-interface OpenPod {
-  readonly pidfd: number;
-  readonly root: number;
-  /** The pod's users, where it has a user namespace: what is made in the pod belongs to its root. */
-  readonly ids: IdRange | undefined;
-}
-
-/** All stay those of this process, even when its number is given to another one. Throws WRONG_STATE when the pod has ended. */
-function openPod(host: Host, pid: number): OpenPod {
-  try {
-    const pidfd = host.pidfdOpen(pid);
-    const root = host.openat(AT_FDCWD, `/proc/${pid}/root`, O.PATH | O.DIRECTORY | O.CLOEXEC, 0);
-    const ids = idsOfProcess(pid);
-    host.pidfdSendSignal(pidfd, 0);
-    return { pidfd, root, ids };
-  } catch (error) {
-    if (isErrno(error, "ESRCH", "ENOENT")) throw new RktError("WRONG_STATE", "Cannot enter the pod: it has ended");
-    throw error;
-  }
-}
-
 /** What runs, and as whom where that is not the app's user; `environment` is added to the app's. Throws NOT_FOUND for a program or user that the app's root lacks. */
 function commandOf(
   host: Host,
-  { root: podRoot, ids }: OpenPod,
+  { root: podRoot, ids }: PodInit,
   app: string,
   user: string,
   command: readonly string[],

@@ -4,6 +4,8 @@
  */
 
 export type { Entrypoint, RunEntrypoint, Stage1Io } from "../common/io.ts";
+export { appAdd, appRm, appStart, appStop } from "./app.ts";
+export { attach } from "./attach.ts";
 export { enter } from "./enter.ts";
 export { gc } from "./gc.ts";
 export { run } from "./run.ts";

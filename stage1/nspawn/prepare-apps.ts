@@ -14,6 +14,7 @@ import type { Stage1Io } from "../common/io.ts";
 import { appMounts } from "../common/mounts.ts";
 import { type OpenVolume, openVolume, type VolumeUsers } from "../common/volumes.ts";
 import type { AppMounts } from "./app-mounts.ts";
+import { ioMux } from "./iomux.ts";
 import { appSockets, type InheritedSocket } from "./sockets.ts";
 import type { AppUnit } from "./units.ts";
 
@@ -46,7 +47,7 @@ export function prepareApps(
   return manifest.apps.map((runtimeApp) => prepareApp(io, files, pod, runtimeApp, memory));
 }
 
-function prepareApp(
+export function prepareApp(
   io: Stage1Io,
   files: PodFiles,
   {
@@ -106,7 +107,11 @@ function prepareApp(
     const hasHosts = statInRoot(host, root, "/etc/hosts") !== undefined;
     const { readOnlyRootFs: readOnlyRoot } = runtimeApp;
     return {
-      unit: { runtimeApp, app, identity, binary, volumes, sockets: appSockets(manifest, runtimeApp, inherited) },
+      unit: {
+        ...{ runtimeApp, app, identity, binary, volumes },
+        sockets: appSockets(manifest, runtimeApp, inherited),
+        mux: ioMux(manifest, runtimeApp),
+      },
       mounts: { name, readOnlyRoot, hasHosts, volumes, writable },
       environment,
     };

@@ -17,28 +17,32 @@ import {
 } from "../../src/host/cgroup.ts";
 import { asFileOwner, CLONE, callerState, type Host, handOver, MS } from "../../src/host/mod.ts";
 import { joinNetns, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
-import { ISOLATOR, memoryLimit, type PodManifest, rateLimit } from "../../src/spec/appc/mod.ts";
+import { ISOLATOR, type PodManifest, rateLimit } from "../../src/spec/appc/mod.ts";
 import { appStatusFiles, type RunArguments } from "../../src/stage1-contract/mod.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { plan } from "../common/plan.ts";
 import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
 import { volumeUsers } from "../common/volumes.ts";
+import { appFiles, UNIT_DIRECTORY } from "./app-files.ts";
 import { mountApps } from "./app-mounts.ts";
 import { callerLimits, type NamedLimit } from "./caller-limits.ts";
 import { delegateCgroups, mountControllers } from "./cgroup-mounts.ts";
 import { closeDevices, makeDiskNodes } from "./devices.ts";
 import { enterHostUnit, hostRunsSystemd } from "./host-unit.ts";
 import { feedInput, onTerminal } from "./input.ts";
-import { hasLimits, limitsDisks, sliceName } from "./limits.ts";
+import { logDirectory } from "./iomux.ts";
+import { podCapabilities, writeLaterApps } from "./later-apps.ts";
+import { limitsDisks } from "./limits.ts";
+import { mountLogs, openLogs } from "./logs.ts";
 import { filterPod, hasPodFilter } from "./pod-filter.ts";
 import { limitPod } from "./pod-limits.ts";
 import { type PodApp, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds } from "./resolver.ts";
+import { DEFAULT_CAPABILITIES } from "./sandbox.ts";
 import { inheritedSockets, portsWithSocket } from "./sockets.ts";
 import { supervisor } from "./supervisor.ts";
 import { podSysctls, writeSysctls } from "./sysctl.ts";
-import { environmentFile } from "./unit-text.ts";
-import { type AppInput, appUnits, defaultTarget } from "./units.ts";
+import { type AppInput, defaultTarget } from "./units.ts";
 
 /** Puts what the pod's init needs into the stage1's root, unless it is there, and tells how systemd-nspawn is started: the first words of its command line. */
 export type ProvideSystemd = (files: PodFiles) => readonly [program: string, ...words: string[]];
@@ -69,6 +73,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const inherited = inheritedSockets(caller.listenFds);
   const apps = inPod(() => prepareApps(io, files, manifest, inherited, users));
   if (users !== undefined) host.close(users.userns);
+  const logs = openLogs(host, logDirectory(manifest));
   const served = portsWithSocket(manifest, inherited);
   limitPod(io, manifest, cgroup, layout);
   const network = await setUpNetwork({
@@ -92,10 +97,16 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   if (journal) inPod(() => mkdirSync(join(files.stage1Rootfs, "var/log/journal"), { recursive: true, mode: 0o755 }));
   inPod(() => writeUnits(host, files, manifest, apps, run, { hostname, input, journal, console, limits }));
   if (!run.disablePaths) closeDevices(host, cgroup, layout, apps);
-  const ownFilter = hasPodFilter(
-    apps.map((app) => app.unit.app),
-    run.disableSeccomp,
-  );
+  const capabilities = podCapabilities(run, network !== undefined, DEFAULT_CAPABILITIES);
+  if (run.mutable) {
+    writeLaterApps(podDir, {
+      ...{ resolver, dev, limits, disablePaths: run.disablePaths, disableSeccomp: run.disableSeccomp },
+      capabilities: run.disableCapabilitiesRestriction ? undefined : capabilities,
+    });
+  }
+  // An app that is added later may have another filter, which the pod's must leave room for.
+  const filtered = apps.map((app) => app.unit.app);
+  const ownFilter = !run.mutable && hasPodFilter(filtered, run.disableSeccomp);
   const program = inPod(() => provide(files));
   if (ids !== undefined) delegateCgroups(host, cgroup, layout, ids);
   const target = supervisor(files, program, {
@@ -107,6 +118,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
     ownIpc: sysctls.ipc.length > 0,
     limits,
     registered,
+    capabilities,
   });
 
   // From here to execve: synchronous calls only.
@@ -117,6 +129,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   if (network !== undefined) joinNetns(host, network.netnsPath);
   const mounts = apps.map((app) => app.mounts);
   inPod(() => mountApps(host, files, mounts, resolver, dev));
+  mountLogs(host, files.stage1Rootfs, logs);
   writeSysctls(host, sysctls);
   inPod(() => mountControllers(host, files.stage1Rootfs, cgroup, layout));
   // Last: from here on this process could not do much of the above any more.
@@ -156,38 +169,39 @@ function writeUnits(
   }: { hostname: string; input: AppInput; journal: boolean; console: boolean; limits: readonly NamedLimit[] },
 ): void {
   const root = files.stage1Rootfs;
-  const units = join(root, "etc/systemd/system");
-  for (const directory of [units, ...["env", "memory", "status"].map((name) => join(root, "rkt", name))])
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
+  for (const directory of [UNIT_DIRECTORY, "rkt/env", "rkt/memory", "rkt/status"])
+    mkdirSync(join(root, directory), { recursive: true, mode: 0o755 });
   writeFileSync(join(root, "etc/hostname"), `${hostname}\n`, { mode: 0o644 });
   writeFileSync(join(root, "etc/machine-id"), `${run.uuid.replaceAll("-", "")}\n`, { mode: 0o444 });
   writeAccounts(root, apps);
+  if (run.mutable) writeFileSync(join(root, "rkt/mutable"), "", { mode: 0o644 });
   const options = {
     ...how,
-    kernel: readFileSync("/proc/sys/kernel/osrelease", "utf8").trim(),
-    disks: apps.some((app) => limitsDisks(app.unit.app)) ? makeDiskNodes(host, root) : [],
+    mutable: run.mutable,
+    kernel: kernelRelease(),
+    disks: run.mutable || apps.some((app) => limitsDisks(app.unit.app)) ? makeDiskNodes(host, root) : [],
     disableCapabilities: run.disableCapabilitiesRestriction,
     disablePaths: run.disablePaths,
     privateUsers: run.privateUsers !== undefined,
     disableSeccomp: run.disableSeccomp,
     limits,
   };
-  const podLimit = memoryLimit(manifest.isolators) !== undefined;
-  writeFileSync(join(units, "default.target"), defaultTarget(manifest.apps.map((app) => app.name)), { mode: 0o644 });
+  const names = manifest.apps.map((app) => app.name);
+  writeFileSync(join(root, UNIT_DIRECTORY, "default.target"), defaultTarget(names, run.mutable), { mode: 0o644 });
   for (const app of apps) {
-    const name = app.unit.runtimeApp.name;
-    writeFileSync(join(root, "rkt/env", name), environmentFile(app.environment), { mode: 0o600 });
-    for (const [file, text] of appUnits(app.unit, options)) {
-      mkdirSync(dirname(join(units, file)), { recursive: true, mode: 0o755 });
-      writeFileSync(join(units, file), text, { mode: 0o644 });
+    for (const [file, { text, mode }] of appFiles(app, manifest, options)) {
+      const path = join(root, file);
+      mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+      writeFileSync(path, text, { mode });
     }
-    // Where app-ended finds out whether a limit was hit: the app's, the pod's.
-    const groups = [...(hasLimits(app.unit.app) ? [`app.slice/${sliceName(name)}`] : []), ...(podLimit ? ["."] : [])];
-    if (groups.length > 0) writeFileSync(join(root, "rkt/memory", name), `${groups.join("\n")}\n`, { mode: 0o644 });
-    const { created, started } = appStatusFiles(name);
+    const { created, started } = appStatusFiles(app.unit.runtimeApp.name);
     // Their times count. The app starts a tenth of a second from here, when no code of ours is left to write it down.
     for (const file of [created, started]) writeFileSync(join(root, "rkt/status", file), "", { mode: 0o644 });
   }
+}
+
+export function kernelRelease(): string {
+  return readFileSync("/proc/sys/kernel/osrelease", "utf8").trim();
 }
 
 /** Where the host has a journal, whose tools then show the pod's. */

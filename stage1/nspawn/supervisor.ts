@@ -6,7 +6,6 @@ import { capabilitySets } from "../../src/spec/appc/mod.ts";
 import type { RunArguments } from "../../src/stage1-contract/mod.ts";
 import { limitArguments, type NamedLimit } from "./caller-limits.ts";
 import { hostRunsSystemd } from "./host-unit.ts";
-import { DEFAULT_CAPABILITIES } from "./sandbox.ts";
 
 export interface SupervisorInput {
   readonly run: RunArguments;
@@ -18,6 +17,8 @@ export interface SupervisorInput {
   readonly limits: readonly NamedLimit[];
   /** The pod's unit is one that machined may know as the pod's (host-unit.ts). */
   readonly registered: boolean;
+  /** Those of every pod of its kind. */
+  readonly capabilities: readonly string[];
   /** The pod's IPC namespace is made already (sysctl.ts). */
   readonly ownIpc: boolean;
 }
@@ -57,10 +58,10 @@ export function supervisor(
 }
 
 /** nspawn keeps its own default set; what an app asks for beyond it must be in the pod at all. */
-function capabilities({ run, manifest }: SupervisorInput): string {
+function capabilities({ run, manifest, capabilities: always }: SupervisorInput): string {
   if (run.disableCapabilitiesRestriction) return "all";
   const wanted = manifest.apps.flatMap((app) => capabilitySets(app.app?.isolators ?? []).retain ?? []);
-  return [...new Set([...DEFAULT_CAPABILITIES, ...wanted])].join(",");
+  return [...new Set([...always, ...wanted])].join(",");
 }
 
 function environment({ run, env, ownFilter, ownIpc }: SupervisorInput): Record<string, string> {

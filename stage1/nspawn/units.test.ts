@@ -9,6 +9,7 @@ import { appUnits, type UnitOptions } from "./units.ts";
 const OPTIONS: UnitOptions = {
   input: "none",
   journal: false,
+  mutable: false,
   disableCapabilities: false,
   disablePaths: false,
   privateUsers: false,
@@ -36,7 +37,10 @@ function units(
     annotations: [],
   } as unknown as RuntimeApp;
   const identity = { uid, gid: uid, groups: [], name: undefined, home: undefined };
-  return appUnits({ runtimeApp, app: whole, identity, binary: whole.exec[0] ?? "", volumes: [], sockets }, options);
+  return appUnits(
+    { runtimeApp, app: whole, identity, binary: whole.exec[0] ?? "", volumes: [], sockets, mux: undefined },
+    options,
+  );
 }
 
 const isolator = (name: string, value: unknown): Isolator => ({ name, value }) as Isolator;

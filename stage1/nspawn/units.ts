@@ -5,8 +5,9 @@
 
 import type { App, RuntimeApp } from "../../src/spec/appc/mod.ts";
 import type { Identity } from "../common/identity.ts";
-import { isSilenced, type Stream } from "../common/stdio.ts";
+import { type Stream, streamMode } from "../common/stdio.ts";
 import { INPUT_FIFO } from "./input.ts";
+import type { IoMux } from "./iomux.ts";
 import { hasLimits, limitLines, oomScoreLines, sliceName } from "./limits.ts";
 import { type Sandbox, type SandboxOptions, sandboxLines } from "./sandbox.ts";
 import type { AppSocket } from "./sockets.ts";
@@ -20,6 +21,8 @@ export interface AppUnit {
   readonly volumes: Sandbox["volumes"];
   /** Socket-activated ports. */
   readonly sockets: readonly AppSocket[];
+  /** What stands between the app's streams and who attaches to them. */
+  readonly mux: IoMux | undefined;
 }
 
 /** "terminal": the console, for input and output. "fifo": input.ts fills it. */
@@ -29,6 +32,8 @@ export interface UnitOptions extends SandboxOptions {
   readonly input: AppInput;
   /** Apps write to the pod's journal, which copies to the console; else straight to the console. */
   readonly journal: boolean;
+  /** The app is started and stopped while the pod runs on. */
+  readonly mutable: boolean;
   /** Device nodes, in the pod's own root, of the host's block devices. */
   readonly disks: readonly string[];
 }
@@ -49,12 +54,13 @@ export function appUnits(unit: AppUnit, options: UnitOptions): Map<string, strin
     const limits = limitLines(unit.app, options.disks);
     files.set(sliceName(name), text(["[Unit]", "DefaultDependencies=no", "", "[Slice]", ...limits]));
   }
+  if (unit.mux !== undefined) files.set(`iomux-${name}.service`, ioMuxService(name));
   return files;
 }
 
-/** The target that systemd starts: every app. */
-export function defaultTarget(apps: readonly string[]): string {
-  const services = apps.map((app) => `${app}.service`).join(" ");
+/** The target that systemd starts: every app; in a pod that apps are added to later, the mark that it is ready for them. */
+export function defaultTarget(apps: readonly string[], mutable = false): string {
+  const services = [...apps.map((app) => `${app}.service`), ...(mutable ? ["supervisor-ready.service"] : [])].join(" ");
   return text(["[Unit]", "Description=rkt pod", "DefaultDependencies=no", `Wants=${services}`]);
 }
 
@@ -75,8 +81,11 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     `OnFailure=app-failed@${name}.service`,
     ...startedBefore(identity, options),
     ...(unit.sockets.length > 0 ? [`Requires=${name}.socket`, `After=${name}.socket`] : []),
+    ...(unit.mux === undefined ? [] : [`Requires=iomux-${name}.service`, `After=iomux-${name}.service`]),
     "",
     "[Service]",
+    // Whoever starts it later is told when its program cannot be executed.
+    ...(options.mutable ? ["Type=exec"] : []),
     "Restart=no",
     "TimeoutStartSec=0",
     `SyslogIdentifier=${name}`,
@@ -85,7 +94,7 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     `ExecStart=${commandLine([unit.binary, ...app.exec.slice(1)])}`,
     `WorkingDirectory=${lineText(app.workingDirectory || "/")}`,
     ...identityLines(identity),
-    ...stdio(runtimeApp, options),
+    ...stdio(unit, options),
     ...oomScoreLines(app),
     ...sandboxLines(sandboxOf(unit), options),
   ]);
@@ -149,22 +158,48 @@ function sandboxOf(unit: AppUnit): Sandbox {
   };
 }
 
-function stdio(app: RuntimeApp, { input, journal }: UnitOptions): string[] {
+function stdio({ runtimeApp: app, mux }: AppUnit, { input, journal }: UnitOptions): string[] {
   if (input === "terminal")
     return ["StandardInput=tty", "StandardOutput=tty", "StandardError=tty", "TTYPath=/dev/console"];
+  const directory = `/rkt/iottymux/${app.name}`;
   const output = (stream: Stream) => {
-    if (isSilenced(app, stream)) return "null";
+    if (mux?.tty.includes(stream)) return "tty";
+    if (mux?.streams.includes(stream)) return `file:${directory}/stage2-${stream}`;
+    if (streamMode(app, stream) === "null") return "null";
     // "tty" would be the same descriptor, but at the unit's end systemd sets the console's mode back, and the other apps' users could no longer open it by
     // name (console-access.service). For the journal's copy on the console it does that to TTYPath: a file that is not there.
     return journal && input === "none" ? "journal+console" : "file:/dev/console";
   };
-  const source = !isSilenced(app, "stdin") && input === "fifo" ? `file:${INPUT_FIFO}` : "null";
+  const source = () => {
+    if (mux?.tty.includes("stdin")) return "tty-force";
+    if (mux?.streams.includes("stdin")) return `file:${directory}/stage2-stdin`;
+    return streamMode(app, "stdin") !== "null" && input === "fifo" ? `file:${INPUT_FIFO}` : "null";
+  };
   return [
-    `StandardInput=${source}`,
+    `StandardInput=${source()}`,
     `StandardOutput=${output("stdout")}`,
     `StandardError=${output("stderr")}`,
-    "TTYPath=/run/no-terminal",
+    ...((mux?.tty.length ?? 0) > 0 ? [`TTYPath=${directory}/stage2-pts`, "TTYReset=no"] : ["TTYPath=/run/no-terminal"]),
   ];
+}
+
+/** Runs for as long as the app does, and a moment longer: what the app wrote last is passed on. */
+function ioMuxService(app: string): string {
+  return text([
+    "[Unit]",
+    "DefaultDependencies=no",
+    "Conflicts=halt.target",
+    "Before=halt.target",
+    "StopWhenUnneeded=yes",
+    "",
+    "[Service]",
+    "Type=notify",
+    `EnvironmentFile=/rkt/iottymux/${app}/env`,
+    `ExecStart=/usr/lib/rkt/iomux ${app}`,
+    "CapabilityBoundingSet=CAP_DAC_OVERRIDE",
+    "NoNewPrivileges=yes",
+    "TasksMax=infinity",
+  ]);
 }
 
 function text(lines: readonly string[]): string {

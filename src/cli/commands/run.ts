@@ -12,6 +12,7 @@ import { startPod } from "../../stage0/run.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { checkMetadata, checkNet, readAssembleInput } from "../pod-command.ts";
 import { APP_FLAGS, PREPARE_FLAGS, STAGE1_FLAGS, START_FLAGS } from "../pod-flags.ts";
+import { isInteractive } from "../pod-options.ts";
 import { readStartOptions } from "../start-options.ts";
 
 export const command: Command = {
@@ -37,11 +38,12 @@ Arguments for an app follow "--"; "---" ends them, and another image may follow.
 async function runCommand(input: CommandInput): Promise<never> {
   const { engine, flags } = input;
   const assemble = readAssembleInput(input);
-  const start = readStartOptions(flags);
+  const given = readStartOptions(flags);
+  const start = { ...given, interactive: given.interactive || input.images.some(isInteractive) };
   checkNet(start.net, flags);
   checkMetadata(start.net, flags);
   resolverFiles(start.dns);
-  if (flags.bool("interactive") && input.images.length > 1)
+  if (start.interactive && input.images.length > 1)
     throw new RktError("USAGE", "interactive option only supports one image");
   const uuidFile = flags.string("uuid-file-save");
   const { pod, manifest, stage1 } = await assemblePod(engine, {
@@ -63,7 +65,7 @@ async function runCommand(input: CommandInput): Promise<never> {
   }
 }
 
-function saveUuid(path: string, uuid: string): void {
+export function saveUuid(path: string, uuid: string): void {
   try {
     writeFileSync(path, uuid, { mode: 0o644 });
   } catch (cause) {
