@@ -72,13 +72,21 @@ async function attachStreams(host: Host, pod: PodInit, app: string, names: reado
     if (name === "stdin") sendInput(socket);
     else socket.on("data", (chunk) => void write(name === "stdout" ? 1 : 2, chunk));
     // Input alone: over when all of it has been taken; else when the app's last output has come.
-    ends.push(new Promise((done) => socket.once("close", () => done())));
+    ends.push(over(socket));
   }
   const outputs = ends.filter((_, index) => names[index] !== "stdin");
   await Promise.all(outputs.length > 0 ? outputs : ends);
   for (const [, socket] of sockets) socket.destroy();
   process.stdin.destroy();
   return 0;
+}
+
+/** The app's side is at its end. */
+function over(socket: Socket): Promise<void> {
+  return new Promise((done) => {
+    socket.once("end", () => done());
+    socket.once("close", () => done());
+  });
 }
 
 function sendInput(socket: Socket): void {
@@ -105,7 +113,7 @@ async function attachTerminal(host: Host, pod: PodInit, app: string, flag: (name
   try {
     if (output) socket.on("data", (chunk) => void write(1, chunk));
     if (input) forwardKeys(socket, terminal);
-    await new Promise<void>((done) => socket.once("close", () => done()));
+    await over(socket);
     return 0;
   } finally {
     process.off("SIGWINCH", resize);
