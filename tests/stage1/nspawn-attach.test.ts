@@ -148,13 +148,11 @@ describe("the terminal of an app", () => {
     session.stdout.on("data", (chunk) => {
       output += String(chunk);
     });
-    // Ctrl-C has the app tell the size.
-    while (!output.includes("33 107") && !output.includes("left=")) {
-      session.stdin.write("\x03");
-      await Bun.sleep(200);
-    }
+    // Only once keys reach the app: before, Ctrl-C would end rkt.
     session.stdin.write("typed\n");
-    await until("the answer", () => output.includes("got typed"));
+    await until("the answer", () => output.includes("got typed"), 100);
+    session.stdin.write("\x03");
+    await until("the size", () => output.includes("33 107"), 100);
     session.stdin.write("\x1d\x1d\x1d");
     await until("the terminal as it was", () => output.includes("same settings"));
     expect(output).toContain("left=0");
