@@ -86,7 +86,7 @@ describe("streams of an app", () => {
     await until("the line in between", () => all.out().includes("out between\n"));
     other.stdin.write("ond\n");
     await until("the other client's line", () => all.out().includes("out second\n"));
-    expect(output.out()).toContain("out between\nout second\n");
+    await until("both lines at the other client", () => output.out().includes("out between\nout second\n"));
     expect(output.err()).toBe("");
     all.stdin.write("quit\n");
     expect((await pod.running.ended).status).toBe(4);
