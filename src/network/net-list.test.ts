@@ -28,6 +28,8 @@ describe("parseNetList", () => {
     ["a:IP=10.0.0.1,a", 'found duplicate netname "a"'],
     ["all:IP=1.2.3.4", 'arguments are not supported by special netname "all"'],
     ["host:", 'arguments are not supported by special netname "host"'],
+    ["none,default", 'Cannot use "none,default" for --net: "none" stands alone'],
+    ["a,host", '"host" stands alone'],
     ["a:b", 'network "a" provided with invalid arguments: "b"'],
   ])("refuses %p", (text, message) => {
     expect(() => parseNetList(text)).toThrow(message);

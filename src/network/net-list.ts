@@ -20,7 +20,7 @@ const SPECIAL = new Set(["all", "host", "none"]);
 
 /**
  * Parses the comma-separated list of `NAME[:ARG=VALUE;ARG=VALUE]` (rkt 1.x `--net`). Everything after the first colon are the arguments, so that a value may
- * be an IPv6 address. Throws USAGE in rkt's words.
+ * be an IPv6 address. Throws USAGE, in rkt's words where it had any.
  */
 export function parseNetList(text: string): NetList {
   const entries = new Map<string, string>();
@@ -40,6 +40,9 @@ export function parseNetList(text: string): NetList {
     }
     entries.set(name, args);
   }
+  for (const alone of ["host", "none"])
+    if (entries.has(alone) && entries.size > 1)
+      throw new RktError("USAGE", `Cannot use ${quoted(text)} for --net: ${quoted(alone)} stands alone`);
   return {
     names: [...entries.keys()],
     args: (name) => entries.get(name) ?? "",

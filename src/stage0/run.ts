@@ -7,8 +7,10 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PodFiles } from "../core/data-dir.ts";
 import type { Engine } from "../core/engine.ts";
+import { RktError } from "../core/errors.ts";
 import { formatIdRange, type IdRange } from "../core/id-range.ts";
 import type { PreparedPod } from "../core/spine.ts";
+import { quoted } from "../core/text.ts";
 import { asFileOwner, callerState, handOver, linux } from "../host/mod.ts";
 import { withUserNamespace } from "../host/user-namespace.ts";
 import { readIdRange } from "../pod/mod.ts";
@@ -47,6 +49,12 @@ export async function startPod(engine: Engine, pod: PreparedPod, input: StartInp
   writeRuntimeConfig(files, run);
   const env = { ...stage1Environment(), [STAGE1_ENV.lockFd]: String(pod.lockFd) };
   const argv = formatRunArguments(run, stage1.interfaceVersion);
+  // Not left out in silence: whoever asks for an IPC namespace gets it, or no pod.
+  if (stage1.interfaceVersion < 6 && ["private", "parent"].includes(options.ipc))
+    throw new RktError(
+      "UNSUPPORTED",
+      `Cannot use --ipc=${options.ipc}: the stage1 ${quoted(stage1.manifest.name)} does not know --ipc (interface version ${stage1.interfaceVersion}, expected 6 or later)`,
+    );
   linux.chdir(pod.dir);
   if (stage1.builtin !== undefined) {
     const entrypoints = await loadEntrypoints(stage1.builtin);

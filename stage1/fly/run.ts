@@ -19,7 +19,8 @@ import {
   MS,
   O,
 } from "../../src/host/mod.ts";
-import type { RuntimeApp } from "../../src/spec/appc/mod.ts";
+import type { App, PodManifest, RuntimeApp } from "../../src/spec/appc/mod.ts";
+import type { RunArguments } from "../../src/stage1-contract/mod.ts";
 import { appEnvironment, DEFAULT_PATH } from "../common/app-environment.ts";
 import { attach } from "../common/attach.ts";
 import { findProgram } from "../common/find-binary.ts";
@@ -31,6 +32,8 @@ import { plan } from "../common/plan.ts";
 import { lockDescriptor, readRunRequest } from "../common/pod.ts";
 import { isSilenced } from "../common/stdio.ts";
 import { makeReadOnly, type OpenVolume, openVolume } from "../common/volumes.ts";
+import { boundingSet } from "../nspawn/sandbox.ts";
+import { filterLines } from "../nspawn/seccomp.ts";
 
 export const run: RunEntrypoint = async (argv, io) => {
   const { host, emit, podDir } = io;
@@ -46,12 +49,7 @@ export const run: RunEntrypoint = async (argv, io) => {
       "INVALID_INPUT",
       `image ${quoted(app.image.name ?? "")} has an empty "exec" (try --exec=BINARY)`,
     );
-  for (const isolator of app.app.isolators)
-    emit({ kind: "warning", text: `fly does not isolate: ${isolator.name} of app ${quoted(app.name)} has no effect` });
-  for (const isolator of manifest.isolators)
-    emit({ kind: "warning", text: `fly does not isolate: ${isolator.name} of the pod has no effect` });
-  for (const handler of app.app.eventHandlers)
-    emit({ kind: "warning", text: `fly runs the app alone: its ${handler.name} handler has no effect` });
+  sayWhatHasNoEffect(io, run, manifest, app.app);
   if (run.debug) for (const text of plan(manifest, run, false)) emit({ kind: "debug", source: "stage1", text });
   const silenced = STREAMS.map((stream) => isSilenced(app, stream));
 
@@ -93,6 +91,19 @@ export const run: RunEntrypoint = async (argv, io) => {
     keep: [lockFd],
   });
 };
+
+/** Names that mean nothing are refused, as by every flavor: a mistake must not wait until the pod runs where it matters. Throws INVALID_INPUT. */
+function sayWhatHasNoEffect(io: Stage1Io, run: RunArguments, manifest: PodManifest, app: App): void {
+  const capabilities = boundingSet(app.isolators);
+  filterLines({ app: manifest.apps[0]?.name ?? "", isolators: app.isolators, capabilities, kernel: "" });
+  const warn = (text: string) => io.emit({ kind: "warning", text });
+  const name = quoted(manifest.apps[0]?.name ?? "");
+  for (const isolator of app.isolators) warn(`fly does not isolate: ${isolator.name} of app ${name} has no effect`);
+  for (const isolator of manifest.isolators) warn(`fly does not isolate: ${isolator.name} of the pod has no effect`);
+  for (const handler of app.eventHandlers) warn(`fly runs the app alone: its ${handler.name} handler has no effect`);
+  if (run.hostname !== undefined) warn("fly uses the host's name: --hostname has no effect");
+  if (manifest.ports.length > 0) warn("fly uses the host's network: --port has no effect");
+}
 
 /** In the order of their descriptors. */
 const STREAMS = ["stdin", "stdout", "stderr"] as const;

@@ -84,3 +84,24 @@ export const SECCOMP_SETS: ReadonlyMap<string, readonly string[]> = new Map([
     (name): [string, readonly string[]] => [`@systemd/${name}`, [`@${name}`]],
   ),
 ]);
+
+/** Neither allowed by default nor dangerous: older forms, other machines' and newer calls. */
+const OTHERS = `cachestat file_getattr file_setattr futex_requeue futex_wait futex_wake getdomainname getdtablesize gethostname getpagesize getxattrat
+  idle listmount listxattrat lsm_get_self_attr lsm_list_modules lsm_set_self_attr map_shadow_stack mseal multiplexer nice oldfstat oldlstat oldolduname
+  oldstat oldumount olduname open_tree_attr pciconfig_iobase pciconfig_read pciconfig_write readdir removexattrat riscv_flush_icache riscv_hwprobe rtas
+  s390_guarded_storage s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr s390_sthyi setpgrp setxattrat sgetmask spu_create spu_run ssetmask
+  statmount subpage_prot swapcontext switch_endian sync_file_range2 sys_debug_setcontext syscall timerfd uretprobe`;
+
+let known: ReadonlySet<string> | undefined;
+
+/** True for the name of a system call of Linux. systemd skips names it does not know: a filter with a misspelt one would allow, or refuse, something else. */
+export function isSystemCall(name: string): boolean {
+  known ??= new Set([
+    ...DEFAULT_CALLS,
+    ...DENIED,
+    ...[...CALLS_BY_CAPABILITY.values()].flat(),
+    ...words(OTHERS),
+    ...words(ARM),
+  ]);
+  return known.has(name);
+}

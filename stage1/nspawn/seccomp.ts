@@ -4,7 +4,7 @@ import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
 import { type Isolator, seccompFilter, seccompProfile } from "../../src/spec/appc/mod.ts";
 import { profileLines } from "./seccomp-profile.ts";
-import { CALLS_BY_CAPABILITY, DEFAULT_CALLS, SECCOMP_SETS } from "./seccomp-sets.ts";
+import { CALLS_BY_CAPABILITY, DEFAULT_CALLS, isSystemCall, SECCOMP_SETS } from "./seccomp-sets.ts";
 
 export interface FilterInput {
   readonly app: string;
@@ -50,7 +50,11 @@ function callLine(mode: "" | "~", calls: readonly string[]): string {
 }
 
 function callSet(word: string): readonly string[] {
-  if (/^[a-zA-Z0-9_]+$/.test(word)) return [word];
+  if (isSystemCall(word)) return [word];
+  if (!word.startsWith("@"))
+    throw new RktError("INVALID_INPUT", `Cannot use ${quoted(word)} as a system call: Linux has none of that name`, {
+      hint: "names are those of syscalls(2)",
+    });
   const set = SECCOMP_SETS.get(word);
   if (set === undefined)
     throw new RktError("INVALID_INPUT", `Cannot use ${quoted(word)} as a system call: there is no such set`, {

@@ -29,14 +29,6 @@ describe("isolation in an nspawn pod", () => {
   });
   afterAll(() => rkt[Symbol.dispose]());
 
-  test("--memory ends who takes more, and status says why", () => {
-    const hungry = run([], ["--memory=32M"], "exec dd if=/dev/zero of=/dev/null bs=100M count=1");
-    expect(hungry.status).toBe(137);
-    const [app] = JSON.parse(rkt.ok(["status", "--format=json", uuid()])).apps;
-    expect(app).toMatchObject({ exit_code: 137, signal: "SIGKILL", oom: true });
-    expect(run([], [], "exec dd if=/dev/zero of=/dev/null bs=100M count=1").status).toBe(0);
-  });
-
   test("--cpu slows down", () => {
     // User and system time of a loop against the time that passes: a tenth of a core takes several times as long.
     const script =
@@ -48,27 +40,6 @@ describe("isolation in an nspawn pod", () => {
       0,
     );
     expect(end - start).toBeGreaterThan(2 * used);
-  });
-
-  test("no device of the host can be made or opened", () => {
-    const { stdout } = run(
-      [],
-      [],
-      "mknod /dev/disk b 254 0; mknod /disk b 254 0; dd if=/dev/disk of=/dev/null count=1 && echo OPENED; dd if=/disk of=/dev/null count=1 && echo OPENED; echo done",
-    );
-    expect(stdout).toContain("done");
-    expect(stdout).not.toContain("OPENED");
-  });
-
-  test("kernel interfaces are read-only or hidden, for root in the pod too", () => {
-    const files = [
-      ...["/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/vm/panic_on_oom", "/proc/irq/0/x"],
-      ...["/proc/bus/x", "/sys/class/x", "/sys/block/x", "/sys/kernel/uevent_helper", "/sys/devices/x", "/sys/fs/x"],
-    ];
-    const script = `for f in ${files.join(" ")}; do (echo x > $f) 2>/dev/null && echo WROTE $f; done; cat /proc/kcore; ls /sys/firmware /sys/module; echo done`;
-    const { stdout } = run([], [], script);
-    expect(stdout).toContain("done");
-    expect(stdout).not.toContain("WROTE");
   });
 
   test("the whole pod is filtered, its init too, unless the operator switched the filters off", () => {

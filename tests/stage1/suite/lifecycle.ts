@@ -1,0 +1,98 @@
+/** From the start of a pod to nothing: statuses, output, stop, enter, several apps, its network. */
+
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { mountsBelow } from "../../harness/rkt.ts";
+import { podWords, run, type Stage1, startPod } from "./context.ts";
+
+export function lifecycleCases(stage1: Stage1): void {
+  test("gives back output and exit status", () => {
+    for (const status of [0, 1, 42])
+      expect(run(stage1, `echo out; exit ${status}`)).toMatchObject({ status, stdout: "out\n" });
+  });
+
+  test("gives 128+N for a death by signal N", () => {
+    for (const [name, number] of [
+      ["KILL", 9],
+      ["TERM", 15],
+      ["SEGV", 11],
+    ] as const)
+      expect(run(stage1, `kill -${name} $$; sleep 5`).status).toBe(128 + number);
+  });
+
+  test("--debug tells the plan, without arguments and variables, and nothing else is changed", () => {
+    const result = run(stage1, "echo secret-word", { globals: ["--debug"], pod: ["--set-env=KEY=secret-value"] });
+    expect(result.stderr).toContain('stage1: app app: "/bin/sh" and 2 arguments as user "0"');
+    expect(result.stderr).not.toMatch(/secret-(word|value)/);
+    expect(result.stdout).toContain("secret-word\n");
+    expect(result.status).toBe(0);
+  });
+
+  test("stops on request, is listed while it runs, and leaves nothing after gc", async () => {
+    const { running, uuid } = await startPod(stage1, "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done");
+    expect(stage1.rkt.ok(["list", "--no-legend"])).toContain("running");
+    expect(stage1.rkt.ok(["status", uuid])).toContain("state=running");
+    stage1.rkt.ok(["stop", uuid]);
+    await running.ended;
+    expect(stage1.rkt.ok(["status", uuid])).toContain("state=exited");
+    stage1.rkt.ok(["gc", "--grace-period=0s"]);
+    expect(stage1.rkt.pods()).toEqual([]);
+    expect(mountsBelow(stage1.rkt.dir)).toEqual([]);
+  });
+
+  test("enters a running pod: the app's files, the command's status; stops by force", async () => {
+    const { running, uuid } = await startPod(stage1, "echo up; sleep 60");
+    const entered = stage1.rkt.run(["enter", uuid, "/bin/sh", "-c", "cat /marker; exit 5"]);
+    expect(entered).toMatchObject({ status: 5, stdout: "app\n" });
+    stage1.rkt.ok(["stop", "--force", uuid]);
+    await running.ended;
+    expect(stage1.rkt.ok(["status", uuid])).toContain("state=exited");
+  });
+
+  test("a prepared pod runs once, with what it was prepared with", () => {
+    const words = podWords(stage1, "echo ran $V; exit 3", { pod: ["--set-env=V=prepared"] })
+      .filter((word) => word !== "--net=none")
+      .map((word) => (word === "run" ? "prepare" : word));
+    const uuid = stage1.rkt.ok(words).trim();
+    expect(stage1.rkt.ok(["status", uuid])).toContain("state=prepared");
+    const result = stage1.rkt.run(["run-prepared", "--net=none", uuid]);
+    expect(result.stdout.replaceAll("\r", "")).toBe("ran prepared\n");
+    expect(result.status).toBe(3);
+    expect(stage1.rkt.run(["run-prepared", "--net=none", uuid])).toMatchObject({
+      status: 254,
+      stderr: expect.stringContaining("is not prepared"),
+    });
+  });
+
+  if (stage1.flavor === "fly") return;
+
+  test("a pod of three apps ends with the status of the first that failed, and status shows each", () => {
+    const uuidFile = join(stage1.rkt.dir, "uuid-three");
+    const app = (name: string, script: string) => [
+      stage1.image,
+      `--name=${name}`,
+      "--exec=/bin/sh",
+      "--",
+      "-c",
+      script,
+    ];
+    const result = stage1.rkt.run([
+      ...["--insecure-options=image", "run", `--stage1-name=coreos.com/rkt/stage1-${stage1.flavor}`, "--net=none"],
+      `--uuid-file-save=${uuidFile}`,
+      ...[...app("good", "exit 0"), "---", ...app("bad", "sleep 0.3; exit 7"), "---"],
+      ...app("stubborn", "trap 'exit 9' TERM; while :; do sleep 0.1; done"),
+    ]);
+    expect(result.status).toBe(7);
+    const status = stage1.rkt.ok(["status", readFileSync(uuidFile, "utf8")]);
+    for (const line of ["app-good=0", "app-bad=7", "app-stubborn=9"]) expect(status).toContain(line);
+  });
+
+  test("has a network of its own with the default network", () => {
+    const result = run(stage1, "cat /sys/class/net/eth0/carrier; hostname", { net: "--net=default" });
+    expect(result.status).toBe(0);
+    // carrier, not operstate: the kernel works the latter out up to a second later.
+    expect(result.stdout).toMatch(/^1\nrkt-[0-9a-f]{8}-/);
+    stage1.rkt.ok(["gc", "--grace-period=0s"]);
+  });
+}
