@@ -19,6 +19,7 @@ import {
 import { join } from "node:path";
 import { STAGE1_ANNOTATION } from "../src/stage1-contract/annotations.ts";
 import {
+  FLAVOR_ISOLATION,
   FLAVORS,
   type Flavor,
   namesOfFlavor,
@@ -179,6 +180,7 @@ function manifest(flavor: Flavor): unknown {
         value: `/usr/lib/rkt/${fileName(entrypoint)}`,
       })),
       { name: STAGE1_ANNOTATION.interfaceVersion, value: String(INTERFACE[flavor]) },
+      { name: STAGE1_ANNOTATION.isolation, value: FLAVOR_ISOLATION[flavor].join(",") },
     ],
   };
 }

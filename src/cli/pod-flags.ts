@@ -161,6 +161,12 @@ export const START_FLAGS: readonly FlagSpec[] = [
   },
   { name: "hostname", kind: "string", usage: "host name of the pod (default rkt-UUID)" },
   { name: "mds-register", kind: "bool", usage: "register the pod with the metadata service" },
+  {
+    name: "require",
+    kind: "list",
+    repeatable: true,
+    usage: "do not start a pod that lacks one of these: userns, seccomp, vm, … (docs/isolation.md)",
+  },
   { name: "ipc", kind: "string", usage: "IPC namespace: auto, private, or parent (the host's)" },
 ];
 

@@ -1,9 +1,10 @@
-/** A pod as JSON, in rkt 1.30's shape: pod times in seconds, app times in nanoseconds, absent where there is nothing to say. `signal`, `oom`, `signer` and `supervisor_lost` are additions. */
+/** A pod as JSON, in rkt 1.30's shape: pod times in seconds, app times in nanoseconds, absent where there is nothing to say. `signal`, `oom`, `signer`, `isolation` (of `status`) and `supervisor_lost` are additions. */
 
 import type { Host } from "../host/host.ts";
 import { appStatus, createdAt, manifestExpected, type Pod, podManifest, podNetworks, startedAt } from "../pod/mod.ts";
 import type { NameValue, PodManifest, RuntimeApp } from "../spec/appc/mod.ts";
 import { ordered, type Writable } from "../spec/json-text.ts";
+import type { Isolation } from "../stage1-contract/isolation.ts";
 
 const SECOND = 1_000_000_000n;
 
@@ -16,6 +17,7 @@ export function podJson(
   pod: Pod,
   onProblem: (error: unknown) => void,
   signerOf: SignerOf = () => undefined,
+  isolation?: Isolation,
 ): Writable {
   const manifest = attempt(() => (manifestExpected(pod) ? podManifest(host, pod) : undefined), onProblem);
   const networks = attempt(() => podNetworks(host, pod), onProblem) ?? [];
@@ -30,6 +32,7 @@ export function podJson(
     ["started_at", seconds(startedAt(host, pod))],
     ["user_annotations", userMap(manifest?.userAnnotations)],
     ["user_labels", userMap(manifest?.userLabels)],
+    ["isolation", isolation && new Map([...isolation].map(([name, about]) => [name, about === "" ? true : about]))],
     ["supervisor_lost", pod.supervisorLost ? true : undefined],
   );
 }

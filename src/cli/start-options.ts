@@ -3,6 +3,7 @@
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import type { DnsOptions } from "../stage0/resolver-files.ts";
+import { type IsolationName, parseRequiredIsolation } from "../stage1-contract/mod.ts";
 import type { FlagValues } from "./command.ts";
 import { readDnsOptions } from "./pod-options.ts";
 
@@ -12,6 +13,8 @@ export interface GivenStartOptions {
   readonly hostname: string | undefined;
   readonly ipc: string;
   readonly dns: DnsOptions;
+  /** `--require`. */
+  readonly require: readonly IsolationName[];
 }
 
 /** Throws USAGE. `has` false: of a pod that takes neither --ipc nor --interactive. */
@@ -32,5 +35,6 @@ export function readStartOptions(flags: FlagValues, { has = true } = {}): GivenS
     hostname: hostname === "" ? undefined : hostname,
     ipc,
     dns: readDnsOptions(flags),
+    require: parseRequiredIsolation(flags.list("require")),
   };
 }

@@ -227,6 +227,9 @@ export class PodFiles {
   get flavor(): string {
     return join(this.dir, "flavor");
   }
+  get isolation(): string {
+    return join(this.dir, "isolation");
+  }
   get runtimeConfig(): string {
     return join(this.dir, "runtime-config");
   }

@@ -20,6 +20,7 @@ export {
 } from "./find.ts";
 export { collectGarbage, type GcOptions } from "./gc.ts";
 export { readIdRange, takeIdRange } from "./id-ranges.ts";
+export { podIsolation } from "./isolation.ts";
 export { podManifest } from "./manifest.ts";
 export { type AppNames, appImageName, appNames } from "./names.ts";
 export { createPod, ensurePodDirs, movePod, openPodDir, stateDirOf, uuidOf } from "./pod-dir.ts";

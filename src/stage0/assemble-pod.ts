@@ -17,9 +17,17 @@ import {
   parsePodManifest,
   type RuntimeApp,
 } from "../spec/appc/mod.ts";
-import { STAGE1_ANNOTATION } from "../stage1-contract/mod.ts";
+import {
+  FLAVORS,
+  flavorNamed,
+  flavorOfImageName,
+  type IsolationName,
+  STAGE1_ANNOTATION,
+  stage1ImageName,
+} from "../stage1-contract/mod.ts";
 import { abandonPod } from "./abandon-pod.ts";
 import type { AppOptions } from "./app-options.ts";
+import { requireIsolation } from "./check-isolation.ts";
 import { checkVolumeSources } from "./check-volumes.ts";
 import { obtainImage, type PullPolicy } from "./obtain-image.ts";
 import { buildPodManifest, checkMounts, type PodOptions, type RequestedApp } from "./pod-manifest.ts";
@@ -48,7 +56,13 @@ export interface AssembleInput {
   /** The pod gets a user namespace. */
   readonly privateUsers: boolean;
   /** The pod is started at once, so what that needs is looked at before the pod is made. */
-  readonly starts?: { readonly interactive: boolean };
+  readonly starts?: {
+    readonly interactive: boolean;
+    readonly net: string;
+    readonly ipc: string;
+    /** `--require`. */
+    readonly require: readonly IsolationName[];
+  };
   /** Called as soon as the pod has a UUID, before anything is prepared (`--uuid-file-save`). */
   readonly onUuid?: (uuid: string) => void;
 }
@@ -63,14 +77,21 @@ export interface AssembledPod {
 export async function assemblePod(engine: Engine, input: AssembleInput): Promise<AssembledPod> {
   // Loaded images are fetched before the pod exists: most failures then leave nothing behind.
   const requested = await obtainAll(engine, input);
-  const stage1 = await obtainStage1(engine, input.stage1, input.pullPolicy);
+  const stage1 = await obtainStage1(engine, annotatedStage1(input), input.pullPolicy);
   if (input.content.kind === "sandbox") requireCrossing(stage1);
   // Shared while trees are chosen and named in the pod's directory; the collector of rendered trees takes it exclusively.
   const lock = await takePrepareLock(engine.dataDir, linux, "shared");
   try {
     const { manifest, trees } = await renderAll(engine, input, requested);
     resolvePorts(manifest);
-    if (input.starts !== undefined) checkStart(manifest, input.starts);
+    if (input.starts !== undefined) {
+      checkStart(manifest, input.starts);
+      const { privateUsers } = input;
+      requireIsolation(input.starts.require, {
+        ...{ stage1: stage1.manifest, manifest, privateUsers, insecure: engine.insecure },
+        ...{ net: input.starts.net, ipc: input.starts.ipc },
+      });
+    }
     const pod = createPod(engine.dataDir, linux);
     try {
       input.onUuid?.(pod.uuid);
@@ -99,6 +120,34 @@ function requireCrossing({ manifest }: Stage1): void {
     },
   );
 }
+
+/** The pod's annotation `isolation` names a flavor. Throws USAGE for an unknown one, and for a `--stage1-…` that says something else: neither may quietly win. */
+function annotatedStage1({ content, stage1 }: AssembleInput): Stage1Choice {
+  const word = annotationsOf(content).find(({ name }) => name === ISOLATION_ANNOTATION)?.value;
+  if (word === undefined) return stage1;
+  const flavor = flavorNamed(word);
+  if (flavor === undefined)
+    throw new RktError(
+      "USAGE",
+      `Cannot use ${quoted(word)} as the pod's annotation "${ISOLATION_ANNOTATION}": expected ${FLAVORS.join(", ")}`,
+    );
+  if (stage1.kind === "default") return { kind: "name", value: stage1ImageName(flavor) };
+  if (stage1.kind === "name" && flavorOfImageName(stage1.value) === flavor) return stage1;
+  throw new RktError(
+    "USAGE",
+    `Cannot use --stage1-${stage1.kind}: the pod's annotation "${ISOLATION_ANNOTATION}" asks for ${quoted(word)}`,
+  );
+}
+
+function annotationsOf(content: PodContent): PodManifest["annotations"] {
+  if (content.kind === "images") return content.pod.annotations;
+  return content.kind === "sandbox"
+    ? content.manifest.annotations
+    : readPodManifest(content.path, content.text).annotations;
+}
+
+/** Which flavor of stage1 runs the pod: the same image, command line and status for all. */
+const ISOLATION_ANNOTATION = "isolation";
 
 function readPodManifest(path: string, text: string): PodManifest {
   try {

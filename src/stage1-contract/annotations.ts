@@ -11,6 +11,8 @@ export const STAGE1_ANNOTATION = {
   appStart: "coreos.com/rkt/stage1/app/start",
   appStop: "coreos.com/rkt/stage1/app/stop",
   interfaceVersion: "coreos.com/rkt/stage1/interface-version",
+  /** Addition: what the stage1 can keep a pod apart by (isolation.ts), comma-separated. Without it, nothing is taken for granted. */
+  isolation: "coreos.com/rkt/stage1/isolation",
 } as const;
 
 /** What an image without the annotation speaks. */

@@ -1,7 +1,18 @@
 /** The flavors that this project builds, and the names by which old callers know them. The one table of aliases. */
 
+import { type IsolationName, NAMESPACE_NAMES } from "./isolation.ts";
+
 export const FLAVORS = ["nspawn", "host", "fly"] as const;
 export type Flavor = (typeof FLAVORS)[number];
+
+const CONTAINER: readonly IsolationName[] = [...NAMESPACE_NAMES, "capabilities", "seccomp", "devices"];
+
+/** What each can give (isolation.ts): in its image's annotation, and for the record of a pod. */
+export const FLAVOR_ISOLATION: Readonly<Record<Flavor, readonly IsolationName[]>> = {
+  nspawn: CONTAINER,
+  host: CONTAINER,
+  fly: ["mount"],
+};
 
 export const DEFAULT_FLAVOR: Flavor = "nspawn";
 

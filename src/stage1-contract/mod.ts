@@ -7,4 +7,5 @@ export * from "./annotations.ts";
 export * from "./ending-arguments.ts";
 export * from "./files.ts";
 export * from "./flavors.ts";
+export * from "./isolation.ts";
 export * from "./run-arguments.ts";

@@ -27,6 +27,7 @@ import { findProgram } from "../common/find-binary.ts";
 import { resolveIdentity } from "../common/identity.ts";
 import { makeDirectoryInRoot, makeFileInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
+import { recordIsolation } from "../common/isolation.ts";
 import { type AppMount, appMounts } from "../common/mounts.ts";
 import { plan } from "../common/plan.ts";
 import { lockDescriptor, readRunRequest } from "../common/pod.ts";
@@ -75,6 +76,7 @@ export const run: RunEntrypoint = async (argv, io) => {
   const lockFd = lockDescriptor(io.env);
   const caller = callerState(host);
   writePids(files, host);
+  recordIsolation(files, "fly", run, manifest);
   host.close(root);
 
   // From here to execve: synchronous calls only.

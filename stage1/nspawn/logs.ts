@@ -14,14 +14,20 @@ import {
   OPEN_TREE_CLONE,
 } from "../../src/host/mod.ts";
 import { makeDirectoryInRoot, openRoot } from "../common/in-root.ts";
+import { mapVolume, unmappedText } from "../common/map-volume.ts";
+import type { VolumeUsers } from "../common/volumes.ts";
 import { LOG_DIRECTORY } from "./iomux.ts";
 
-/** A detached clone, made in the caller's mount namespace; undefined without a directory. Throws NOT_FOUND. */
-export function openLogs(host: Host, directory: string | undefined): number | undefined {
+/** A detached clone, made in the caller's mount namespace; undefined without a directory. `users`: whose the files are, in a pod with a user namespace. Throws NOT_FOUND. */
+export function openLogs(host: Host, directory: string | undefined, users?: VolumeUsers): number | undefined {
   if (directory === undefined) return undefined;
   try {
     host.close(host.openat(AT_FDCWD, directory, O.PATH | O.DIRECTORY | O.CLOEXEC, 0));
-    return host.openTree(AT_FDCWD, directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    const logs = host.openTree(AT_FDCWD, directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    const source = { source: directory, recursive: false };
+    if (users !== undefined)
+      for (const mount of mapVolume(host, logs, source, users.userns)) users.warn(unmappedText("logs", mount));
+    return logs;
   } catch (cause) {
     if (!isErrno(cause, "ENOENT", "ENOTDIR")) throw cause;
     throw new RktError("NOT_FOUND", `Cannot use ${quoted(directory)} for the pod's logs: no such directory`, { cause });

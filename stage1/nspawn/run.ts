@@ -20,6 +20,7 @@ import { joinNetns, resolvePorts, setUpNetwork } from "../../src/network/mod.ts"
 import { ISOLATOR, type PodManifest, rateLimit } from "../../src/spec/appc/mod.ts";
 import { appStatusFiles, type RunArguments } from "../../src/stage1-contract/mod.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
+import { recordIsolation } from "../common/isolation.ts";
 import { plan } from "../common/plan.ts";
 import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
 import { volumeUsers } from "../common/volumes.ts";
@@ -72,8 +73,8 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   writeFileSync(files.ppid, `${process.pid}\n`, { mode: 0o644 });
   const inherited = inheritedSockets(caller.listenFds);
   const apps = inPod(() => prepareApps(io, files, manifest, inherited, users));
+  const logs = openLogs(host, logDirectory(manifest), users);
   if (users !== undefined) host.close(users.userns);
-  const logs = openLogs(host, logDirectory(manifest));
   const served = portsWithSocket(manifest, inherited);
   limitPod(io, manifest, cgroup, layout);
   const network = await setUpNetwork({
@@ -120,6 +121,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
     registered,
     capabilities,
   });
+  recordIsolation(files, "nspawn", run, manifest);
 
   // From here to execve: synchronous calls only.
   const runIsTmpfs = isTmpfs(host, "/run");

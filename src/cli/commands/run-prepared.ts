@@ -4,9 +4,10 @@ import { readFileSync } from "node:fs";
 import { PodFiles } from "../../core/data-dir.ts";
 import { RktError } from "../../core/errors.ts";
 import { linux } from "../../host/mod.ts";
-import { claimPreparedPod, movePod } from "../../pod/mod.ts";
+import { claimPreparedPod, movePod, readIdRange } from "../../pod/mod.ts";
 import { parsePodManifest } from "../../spec/appc/mod.ts";
 import { stage1Tree } from "../../stage0/call-stage1.ts";
+import { requireIsolation } from "../../stage0/check-isolation.ts";
 import { resolverFiles } from "../../stage0/resolver-files.ts";
 import { startPod } from "../../stage0/run.ts";
 import { stage1OfTree } from "../../stage0/stage1-image.ts";
@@ -37,6 +38,14 @@ async function runPreparedCommand(input: CommandInput): Promise<never> {
   if (start.interactive && manifest.apps.length > 1)
     throw new RktError("USAGE", "interactive option only supports pods with one app");
   const stage1 = stage1OfTree(stage1Tree(engine, pod.dir));
+  const privateUsers = readIdRange(pod.dir) !== undefined;
+  requireIsolation(start.require, {
+    ...start,
+    stage1: stage1.manifest,
+    manifest,
+    privateUsers,
+    insecure: engine.insecure,
+  });
   const running = movePod(engine.dataDir, linux, pod, "run");
   return startPod(engine, running, { manifest, stage1, options: { ...start, resolver } });
 }

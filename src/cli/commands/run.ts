@@ -48,7 +48,7 @@ async function runCommand(input: CommandInput): Promise<never> {
   const uuidFile = flags.string("uuid-file-save");
   const { pod, manifest, stage1 } = await assemblePod(engine, {
     ...assemble,
-    starts: { interactive: start.interactive },
+    starts: start,
     onUuid: (uuid) => {
       if (uuidFile !== "") saveUuid(uuidFile, uuid);
     },

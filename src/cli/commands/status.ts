@@ -14,6 +14,7 @@ import {
   type Pod,
   type PodReader,
   type PodState,
+  podIsolation,
   podManifest,
   podNetworks,
   podReader,
@@ -21,6 +22,7 @@ import {
   startedAt,
 } from "../../pod/mod.ts";
 import type { RuntimeApp } from "../../spec/appc/mod.ts";
+import type { Isolation } from "../../stage1-contract/mod.ts";
 import type { Command, CommandInput, Output } from "../command.ts";
 import { parseDuration } from "../duration.ts";
 import { goTime } from "../human.ts";
@@ -131,7 +133,7 @@ function readiness(pod: Pod): boolean {
 async function tellStatus(pod: Pod, format: JsonFormat | undefined, signerOf: SignerOf, output: Output): Promise<void> {
   if (format !== undefined) {
     const problems: unknown[] = [];
-    const value = podJson(linux, pod, (error) => problems.push(error), signerOf);
+    const value = podJson(linux, pod, (error) => problems.push(error), signerOf, podIsolation(linux, pod));
     if (problems.length > 0) throw new RktError("INVALID_INPUT", "unable to print status", { cause: problems[0] });
     output.stdout(formatted(value, format));
     return;
@@ -146,6 +148,8 @@ async function tellStatus(pod: Pod, format: JsonFormat | undefined, signerOf: Si
   const pid = await pidOf(pod);
   if (pid !== undefined) say(`pid=${pid}`);
   say(`exited=${pod.state === "exited" || pod.state === "exited garbage"}`);
+  const isolation = podIsolation(linux, pod);
+  if (isolation !== undefined) say(`isolation=${isolationText(isolation)}`);
   for (const { name, image } of appsOf(pod)) {
     const signer = signerOf(image.id);
     if (signer !== undefined) say(`signer-${name}=${printable(signer)}`);
@@ -157,6 +161,11 @@ async function tellStatus(pod: Pod, format: JsonFormat | undefined, signerOf: Si
     appsOf(pod).map(({ name }) => name),
   ))
     say(`app-${app}=${status}`);
+}
+
+/** "mount,pid,userns(478216192:65536)": names, with what there is to say about them. */
+function isolationText(isolation: Isolation): string {
+  return printable([...isolation].map(([name, about]) => (about === "" ? name : `${name}(${about})`)).join(","));
 }
 
 const HAS_RUN: readonly PodState[] = ["running", "deleting", "exited deleting", "exited", "exited garbage"];

@@ -71,6 +71,12 @@ export function seccompFilter(isolators: readonly Isolator[]): SeccompFilter | u
   return read(isolators, ISOLATOR.seccompRetain, retainFilter) ?? read(isolators, ISOLATOR.seccompRemove, removeFilter);
 }
 
+/** The app is to run without a filter, not even the default one. */
+export function asksForNoFilter(isolators: readonly Isolator[]): boolean {
+  const filter = seccompFilter(isolators);
+  return filter?.mode === "retain" && filter.set.includes("@appc.io/all");
+}
+
 /** A profile in Docker's form, in place of a filter. */
 export function seccompProfile(isolators: readonly Isolator[]): SeccompProfile | undefined {
   return read(isolators, ISOLATOR.seccompProfile, readSeccompProfile);

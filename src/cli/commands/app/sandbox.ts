@@ -60,6 +60,7 @@ async function sandboxCommand({ engine, flags }: CommandInput): Promise<never> {
     pullPolicy: "new",
     noOverlay: flags.bool("no-overlay"),
     privateUsers: false,
+    starts: start,
     onUuid: (uuid) => {
       if (uuidFile !== "") saveUuid(uuidFile, uuid);
     },

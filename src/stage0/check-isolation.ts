@@ -1,0 +1,65 @@
+/** `--require`: a pod that would be kept apart by less than was asked for is not made. */
+
+import { existsSync } from "node:fs";
+import { RktError } from "../core/errors.ts";
+import type { InsecureOptions } from "../core/insecure-options.ts";
+import { quoted } from "../core/text.ts";
+import { asksForNoFilter, type ImageManifest, type PodManifest } from "../spec/appc/mod.ts";
+import { type IsolationName, isolationOf, parseDeclaredIsolation, STAGE1_ANNOTATION } from "../stage1-contract/mod.ts";
+
+export interface IsolationInput {
+  readonly stage1: ImageManifest;
+  readonly manifest: PodManifest;
+  readonly net: string;
+  readonly ipc: string;
+  readonly privateUsers: boolean;
+  readonly insecure: InsecureOptions;
+}
+
+/** What a way to have it is, for those that a flag gives. */
+const REMEDIES: Partial<Record<IsolationName, string>> = {
+  userns: "give the pod users of its own with --private-users",
+  network: "leave --net=host out",
+  ipc: "leave --ipc=parent out",
+  capabilities: "leave --insecure-options=capabilities out",
+  devices: "leave --insecure-options=paths out",
+  seccomp: "leave out --insecure-options=seccomp, and what makes an app's filter an empty one",
+  kvm: "use a host whose processor virtualizes and that has /dev/kvm",
+};
+
+/** Throws UNSUPPORTED, naming everything that would be missing. */
+export function requireIsolation(required: readonly IsolationName[], input: IsolationInput): void {
+  if (required.length === 0) return;
+  const promised = promisedIsolation(input);
+  const missing = required.filter((name) => !promised.has(name));
+  const [first] = missing;
+  if (first === undefined) return;
+  const hint = declaredBy(input.stage1).includes(first) ? REMEDIES[first] : "choose another stage1 with --stage1-name";
+  throw new RktError(
+    "UNSUPPORTED",
+    `Cannot run the pod: with stage1 ${quoted(input.stage1.name)} and these options it would not have ${missing.map((name) => quoted(name)).join(", ")}, which --require asks for`,
+    hint === undefined ? {} : { hint },
+  );
+}
+
+/** What a start would give: declared by the stage1 image, which is trusted for it, and not taken away by an option, the manifest or this host. */
+function promisedIsolation(input: IsolationInput): ReadonlySet<IsolationName> {
+  const { stage1, manifest, net, ipc, privateUsers, insecure } = input;
+  const run = {
+    net,
+    ipc,
+    privateUsers: privateUsers ? "own" : undefined,
+    disableCapabilitiesRestriction: insecure.capabilities,
+    disablePaths: insecure.paths,
+    disableSeccomp: insecure.seccomp,
+  };
+  const unfiltered = manifest.apps.some(({ app }) => asksForNoFilter(app?.isolators ?? []));
+  const promised = new Set(isolationOf(declaredBy(stage1), run, unfiltered).keys());
+  if (!existsSync("/dev/kvm")) promised.delete("kvm");
+  return promised;
+}
+
+function declaredBy({ annotations }: ImageManifest): IsolationName[] {
+  const declared = annotations.find(({ name }) => name === STAGE1_ANNOTATION.isolation)?.value;
+  return parseDeclaredIsolation(declared ?? "");
+}
