@@ -75,6 +75,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/list.ts")).command,
   },
   {
+    name: "net",
+    summary: "Check and mend the networks of pods",
+    load: async () => (await import("./commands/net/net.ts")).command,
+  },
+  {
     name: "prepare",
     summary: "Prepare to run image(s) in a pod in rkt",
     load: async () => (await import("./commands/prepare.ts")).command,

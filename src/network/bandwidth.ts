@@ -10,9 +10,7 @@ const LEAST_BURST = 10 * 65_536 * 8;
  * network, so apps of a pod talk to each other without a limit (appc spec/ace.md, "resource/network-bandwidth").
  */
 export function withBandwidth(conf: NetworkConf, bytes: number): NetworkConf {
-  const rate = Math.min(bytes * 8, Number.MAX_SAFE_INTEGER);
-  const burst = Math.max(Math.ceil(rate / 10), LEAST_BURST);
-  const limit = { type: "bandwidth", ingressRate: rate, ingressBurst: burst, egressRate: rate, egressBurst: burst };
+  const limit = { type: "bandwidth", ...bandwidthValue(bytes) };
   // The plugin finds the interface in the result of the one before, which has had interfaces since 0.3.0.
   const cniVersion = versionAtLeast(conf.version, "0.4.0") ? conf.version : "0.4.0";
   const plugins = [
@@ -24,6 +22,17 @@ export function withBandwidth(conf: NetworkConf, bytes: number): NetworkConf {
     })),
     limit,
   ];
-  const text = JSON.stringify({ cniVersion, name: conf.name, plugins }, null, 2);
+  const text = JSON.stringify({ ...switches(conf), cniVersion, name: conf.name, plugins }, null, 2);
   return { ...parseNetworkConf(conf.file, conf.file, `${text}\n`), ipMasq: conf.ipMasq };
+}
+
+function switches({ disableCheck, disableGc }: NetworkConf): object {
+  return { ...(disableCheck ? { disableCheck } : {}), ...(disableGc ? { disableGC: true } : {}) };
+}
+
+/** The runtime value of the capability `bandwidth`, bits a second (CNI conventions). */
+export function bandwidthValue(bytes: number): Readonly<Record<string, number>> {
+  const rate = Math.min(bytes * 8, Number.MAX_SAFE_INTEGER);
+  const burst = Math.max(Math.ceil(rate / 10), LEAST_BURST);
+  return { ingressRate: rate, ingressBurst: burst, egressRate: rate, egressBurst: burst };
 }

@@ -1,4 +1,4 @@
-/** ADD and DEL of one network: its plugins one after the other, each with the result of the one before. */
+/** The operations on one network: ADD, DEL, CHECK, STATUS and GC, each plugin after the other. */
 
 import { type CniVersion, executionConf, type NetworkConf, versionAtLeast } from "./conf.ts";
 import { isObject, type JsonObject } from "./json.ts";
@@ -49,3 +49,65 @@ export async function deleteNetwork(
   }
   return errors;
 }
+
+/**
+ * Asks every plugin whether what it made is still as it was: `result` is what ADD returned. Stops at the first that says no. False when the network cannot be asked: its
+ * version has no CHECK (before 0.4.0), it has it switched off, or there is no result. Throws HOST_PROGRAM with the plugin's words (CNI specification, CHECK).
+ */
+export async function checkNetwork(
+  conf: NetworkConf,
+  version: CniVersion,
+  runtimeConfig: JsonObject,
+  result: unknown,
+  attachment: Attachment,
+): Promise<boolean> {
+  if (!versionAtLeast(version, "0.4.0") || conf.disableCheck || result === undefined) return false;
+  for (const plugin of conf.plugins) {
+    const stdin = executionConf(conf, version, plugin, { runtimeConfig, prevResult: result });
+    await execPlugin("CHECK", conf.name, plugin.type, stdin, attachment);
+  }
+  return true;
+}
+
+/** Asks every plugin whether it could add a pod now. False where the version has no STATUS (before 1.1.0). Throws HOST_PROGRAM (CNI specification, STATUS). */
+export async function networkStatus(conf: NetworkConf, version: CniVersion, where: Searched): Promise<boolean> {
+  if (!versionAtLeast(version, "1.1.0")) return false;
+  for (const plugin of conf.plugins) {
+    const stdin = executionConf(conf, version, plugin, { runtimeConfig: {}, prevResult: undefined });
+    await execPlugin("STATUS", conf.name, plugin.type, stdin, { ...NOBODY, ...where });
+  }
+  return true;
+}
+
+/**
+ * Tells every plugin what is still in use, so that it gives back everything else. Goes on after a failure and returns all of them; undefined where the version has no GC
+ * (before 1.1.0), or the network has it switched off (CNI specification, GC).
+ */
+export async function collectNetwork(
+  conf: NetworkConf,
+  version: CniVersion,
+  validAttachments: readonly { readonly containerID: string; readonly ifname: string }[],
+  where: Searched,
+): Promise<Error[] | undefined> {
+  if (!versionAtLeast(version, "1.1.0") || conf.disableGc) return undefined;
+  const errors: Error[] = [];
+  for (const plugin of conf.plugins) {
+    try {
+      const stdin = executionConf(conf, version, plugin, {
+        runtimeConfig: {},
+        prevResult: undefined,
+        validAttachments,
+      });
+      await execPlugin("GC", conf.name, plugin.type, stdin, { ...NOBODY, ...where });
+    } catch (error) {
+      errors.push(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+  return errors;
+}
+
+/** Where plugins are looked for. */
+export type Searched = Pick<Attachment, "dirs" | "emit">;
+
+/** STATUS and GC are about the network, not about a pod. */
+const NOBODY = { containerId: "", netns: "", ifName: "", args: "" };

@@ -24,6 +24,10 @@ export interface NetworkConf {
   /** Versions among which the highest that every plugin speaks is chosen; empty: `version` it is. */
   readonly versions: readonly CniVersion[];
   readonly plugins: readonly PluginConf[];
+  /** CHECK must not be called: what the plugins made is changed by somebody else (CNI 0.4.0). */
+  readonly disableCheck: boolean;
+  /** GC must not be called: others than rkt use the network (CNI 1.1.0). */
+  readonly disableGc: boolean;
   /** The host masquerades what the pod sends; such a network is preferred for forwarded ports. */
   readonly ipMasq: boolean;
 }
@@ -62,7 +66,7 @@ export function parseNetworkConf(
     throw refuse(`network name ${quoted(name)}, expected letters, digits, "_", "." and "-"`);
   }
   const isList = Array.isArray(conf.plugins) || file.endsWith(".conflist");
-  const added = isList && conf.loadOnlyInlinedPlugins !== true ? inline(name) : [];
+  const added = isList && !isTrue(conf.loadOnlyInlinedPlugins) ? inline(name) : [];
   const plugins = [...(isList ? listOf(conf.plugins) : [conf]), ...added].map((plugin) => parsePlugin(plugin, refuse));
   if (plugins.length === 0) throw refuse(`network ${quoted(name)} has no plugins`);
   const whole: JsonObject =
@@ -83,8 +87,15 @@ export function parseNetworkConf(
     version,
     versions,
     plugins,
+    disableCheck: isTrue(conf.disableCheck),
+    disableGc: isTrue(conf.disableGC),
     ipMasq: plugins.some((plugin) => plugin.fields.ipMasq === true),
   };
+}
+
+/** A string counts too, as for libcni. */
+function isTrue(value: unknown): boolean {
+  return value === true || (typeof value === "string" && value.toLowerCase() === "true");
 }
 
 function parsePlugin(plugin: unknown, refuse: (why: string) => RktError): PluginConf {
@@ -101,6 +112,8 @@ export interface ExecutionValues {
   readonly runtimeConfig: JsonObject;
   /** The result of the plugin before (ADD), or of the whole network (DEL). */
   readonly prevResult: unknown;
+  /** What is still in use (GC): plugins take away everything else. */
+  readonly validAttachments?: readonly { readonly containerID: string; readonly ifname: string }[];
 }
 
 /** What one plugin gets on stdin (CNI specification 1.0.0, section 3, "Deriving execution configuration from plugin configuration"). */
@@ -120,5 +133,6 @@ export function executionConf(
     name: conf.name,
     ...(Object.keys(runtimeConfig).length === 0 ? {} : { runtimeConfig }),
     ...(values.prevResult === undefined ? {} : { prevResult: values.prevResult }),
+    ...(values.validAttachments === undefined ? {} : { "cni.dev/valid-attachments": values.validAttachments }),
   });
 }

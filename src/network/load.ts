@@ -43,6 +43,12 @@ export function loadNetworks(list: NetList, localConfigDir: string, emit: Emit):
   return [...networks.values()].sort((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : 0));
 }
 
+/** Every network that is configured, the built-in ones included. Throws as {@link loadNetworks}. */
+export function configuredNetworks(localConfigDir: string, emit: Emit): NetworkConf[] {
+  const everything: NetList = { names: [], args: () => "", has: () => true, all: true, host: false, none: false };
+  return loadNetworks(everything, localConfigDir, emit);
+}
+
 function* userNetworks(dir: string, emit: Emit): Generator<NetworkConf> {
   emit({ kind: "debug", source: "networking", text: `loading networks from ${printable(dir)}` });
   for (const file of confFiles(dir, [".conf", ".conflist"])) {

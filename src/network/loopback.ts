@@ -151,7 +151,10 @@ function removeLoopbackRoute(host: Host, link: string): void {
   }
 }
 
-/** struct nlmsghdr, struct rtmsg and three attributes (rtnetlink(7)): `local ::1 dev LINK table local metric 2048`. */
+/** Behind the route of the loopback interface; a metric for each link, or the kernel takes a second route for the first. */
+const LAST = 2048;
+
+/** struct nlmsghdr, struct rtmsg and three attributes (rtnetlink(7)): `local ::1 dev LINK table local metric 2048+INDEX`. */
 function loopbackRoute(type: number, flags: number, index: number): Uint8Array {
   const [NLM_F_REQUEST, NLM_F_ACK, AF_INET6, RT_TABLE_LOCAL, RTPROT_STATIC, RTN_LOCAL] = [1, 4, 10, 255, 4, 2];
   const [RTA_DST, RTA_OIF, RTA_PRIORITY] = [1, 4, 6];
@@ -168,7 +171,7 @@ function loopbackRoute(type: number, flags: number, index: number): Uint8Array {
   message.writeUInt32LE(index, 52);
   message.writeUInt16LE(8, 56);
   message.writeUInt16LE(RTA_PRIORITY, 58);
-  message.writeUInt32LE(2048, 60);
+  message.writeUInt32LE(LAST + index, 60);
   return message;
 }
 

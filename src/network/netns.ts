@@ -1,6 +1,6 @@
 /** Network namespaces that live as files under /run/netns, as ip-netns(8) has them, so that `ip netns exec` works on pods. */
 
-import { closeSync, mkdirSync, openSync, unlinkSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, unlinkSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { CLONE, MNT_DETACH, MS, UMOUNT_NOFOLLOW } from "../host/constants.ts";
@@ -63,6 +63,26 @@ export function createNetns(host: Host, path: string): void {
     throw error;
   } finally {
     closeSync(own);
+  }
+}
+
+/** Binds the namespace file `source` to `path`, which lost it. */
+export function bindNetns(host: Host, source: string, path: string): void {
+  makeSharedDirectory(host);
+  closeSync(openSync(path, "a", 0o444));
+  host.mount(source, path, "none", MS.BIND, null);
+}
+
+/** Every namespace named like a pod's, mounted or not. */
+export function listNetns(): string[] {
+  try {
+    return readdirSync(NETNS_DIR)
+      .filter((name) => name.startsWith("cni-"))
+      .sort()
+      .map((name) => `${NETNS_DIR}/${name}`);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
   }
 }
 

@@ -29,12 +29,13 @@ export interface NetworkPlan {
   readonly ownForwarding: boolean;
 }
 
-/** Gives every network its interface, arguments and runtime values. Throws NOT_FOUND for a plugin that is not installed. */
+/** Gives every network its interface, arguments and runtime values; `values` are those for any plugin that declares them. Throws NOT_FOUND for a plugin that is not installed. */
 export function planNetworks(
   confs: readonly NetworkConf[],
   list: NetList,
   ports: readonly ForwardedPort[],
   dirs: readonly string[],
+  values: JsonObject = {},
 ): NetworkPlan {
   const forwardable = forwardableIndex(confs);
   const mapping = ports.length === 0 ? -1 : mappingIndex(confs, forwardable);
@@ -42,7 +43,8 @@ export function planNetworks(
   const networks = confs.map((conf, index) => {
     const [pluginPath = ""] = conf.plugins.map((plugin) => findPlugin(plugin.type, dirs));
     const args = list.args(conf.name);
-    const { cniArgs, runtimeConfig } = splitArguments(conf, args);
+    const { cniArgs, runtimeConfig: asked } = splitArguments(conf, args);
+    const runtimeConfig = { ...declaredValues(conf, values), ...asked };
     return {
       conf,
       file: uniqueFile(conf.file, files),
@@ -79,27 +81,43 @@ function portMappings(ports: readonly ForwardedPort[]): JsonObject[] {
 }
 
 /**
- * `--net=NAME:IP=…;MAC=…`: where a plugin declares the capability `ips` or `mac`, the value goes to it as a runtime value and to nobody as a CNI_ARGS pair:
- * plugins refuse pairs that they do not know, and host-local would take an address that comes both ways for two.
+ * `--net=NAME:IP=…;MAC=…`: where a plugin declares the capability, the value goes to it as a runtime value and to nobody as a CNI_ARGS pair: plugins refuse pairs that
+ * they do not know, and host-local would take an address that comes both ways for two. Names of capabilities are the CNI conventions'; lists are written with "+".
  */
+const CAPABILITY_ARGUMENTS: Readonly<Record<string, { capability: string; value: (words: string[]) => unknown }>> = {
+  IP: { capability: "ips", value: (words) => words },
+  ips: { capability: "ips", value: (words) => words },
+  MAC: { capability: "mac", value: ([mac]) => mac },
+  mac: { capability: "mac", value: ([mac]) => mac },
+  aliases: { capability: "aliases", value: (words) => words },
+  ipRanges: { capability: "ipRanges", value: (words) => words.map((subnet) => [{ subnet }]) },
+  deviceID: { capability: "deviceID", value: ([id]) => id },
+  infinibandGUID: { capability: "infinibandGUID", value: ([guid]) => guid },
+};
+
 function splitArguments(conf: NetworkConf, args: string): { cniArgs: string; runtimeConfig: JsonObject } {
-  const ips: string[] = [];
-  const macs: string[] = [];
+  const given = new Map<string, string[]>();
   const rest = args.split(";").filter((pair) => {
     const equals = pair.indexOf("=");
     const [name, value] = [pair.slice(0, equals), pair.slice(equals + 1)];
-    if (name === "IP" && declares(conf, "ips")) ips.push(value);
-    else if (name === "MAC" && declares(conf, "mac")) macs.push(value);
-    else return true;
+    const known = Object.hasOwn(CAPABILITY_ARGUMENTS, name) ? CAPABILITY_ARGUMENTS[name] : undefined;
+    if (known === undefined || !declares(conf, known.capability)) return true;
+    given.set(name, [...(given.get(name) ?? []), ...value.split("+")]);
     return false;
   });
-  return {
-    cniArgs: rest.join(";"),
-    runtimeConfig: { ...(ips.length === 0 ? {} : { ips }), ...(macs[0] === undefined ? {} : { mac: macs[0] }) },
-  };
+  const values = [...given].map(([name, words]) => {
+    const { capability = "", value } = CAPABILITY_ARGUMENTS[name] ?? {};
+    return [capability, value?.(words)] as const;
+  });
+  return { cniArgs: rest.join(";"), runtimeConfig: Object.fromEntries(values) };
 }
 
-function declares(conf: NetworkConf, capability: string): boolean {
+/** Values that every network's plugins may ask for, whatever the user gave: those that `conf` declares. */
+function declaredValues(conf: NetworkConf, values: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(values).filter(([capability]) => declares(conf, capability)));
+}
+
+export function declares(conf: NetworkConf, capability: string): boolean {
   return conf.plugins.some((plugin) => plugin.capabilities.has(capability));
 }
 

@@ -22,6 +22,8 @@ export function findPlugin(type: string, dirs: readonly string[]): string {
   });
 }
 
+export type PluginCommand = "ADD" | "DEL" | "CHECK" | "STATUS" | "GC" | "VERSION";
+
 /** One attachment: which pod, which namespace, which interface. */
 export interface Attachment {
   readonly containerId: string;
@@ -38,7 +40,7 @@ export interface Attachment {
  * code, message and details.
  */
 export async function execPlugin(
-  command: "ADD" | "DEL" | "VERSION",
+  command: PluginCommand,
   network: string,
   type: string,
   conf: string,
@@ -71,14 +73,26 @@ export async function execPlugin(
   );
 }
 
-function failure(command: string, network: string, type: string, why: string, cause?: unknown): RktError {
+const ACTIONS: Readonly<Record<PluginCommand, string>> = {
+  ADD: "add",
+  DEL: "delete",
+  CHECK: "check",
+  STATUS: "use",
+  GC: "collect garbage of",
+  VERSION: "use",
+};
+
+function failure(command: PluginCommand, network: string, type: string, why: string, cause?: unknown): RktError {
   const code: ErrorCode = "HOST_PROGRAM";
-  const action = command === "ADD" ? "add" : command === "DEL" ? "delete" : "use";
-  const message = `Cannot ${action} network ${quoted(network)}: plugin ${quoted(type)} failed: ${why}`;
+  const message = `Cannot ${ACTIONS[command]} network ${quoted(network)}: plugin ${quoted(type)} failed: ${why}`;
   return new RktError(code, message, cause === undefined ? {} : { cause });
 }
 
-function protocol(command: string, attachment: Attachment): Record<string, string> {
+/** STATUS and GC have no attachment: its variables are absent then, not empty. */
+function protocol(command: PluginCommand, attachment: Attachment): Record<string, string> {
+  if (command === "STATUS" || command === "GC") {
+    return { CNI_COMMAND: command, CNI_PATH: attachment.dirs.join(":") };
+  }
   return {
     // Not of the specification any more; plugins of rkt 1.x's time may read it.
     CNI_VERSION: "0.1.0",

@@ -190,6 +190,37 @@ describe("planNetworks", () => {
     });
   });
 
+  test("hands over every runtime value of the conventions that a plugin declares, and no other", () => {
+    const capabilities = {
+      aliases: true,
+      ipRanges: true,
+      deviceID: true,
+      infinibandGUID: true,
+      cgroupPath: true,
+      dns: true,
+    };
+    const [a, b] = ["a", "b"].map((name) =>
+      conf(name, `${name}.conflist`, { type: "one", ...(name === "a" ? { capabilities } : {}) }),
+    ) as [NetworkConf, NetworkConf];
+    const args = "aliases=web+www;ipRanges=10.1.0.0/24+fd00::/64;deviceID=0000:01:00.0;infinibandGUID=24:8a:07;K=V";
+    const values = {
+      cgroupPath: "/rkt/x",
+      dns: { servers: ["192.0.2.1"], searches: [] },
+      bandwidth: { egressRate: 8 },
+    };
+    const { networks } = planNetworks([a, b], parseNetList(`a:${args},b:aliases=x`), [], [pluginDir], values);
+    expect(networks[0]).toMatchObject({ cniArgs: "K=V" });
+    expect(networks[0]?.runtimeConfig).toEqual({
+      cgroupPath: "/rkt/x",
+      dns: { servers: ["192.0.2.1"], searches: [] },
+      aliases: ["web", "www"],
+      ipRanges: [[{ subnet: "10.1.0.0/24" }], [{ subnet: "fd00::/64" }]],
+      deviceID: "0000:01:00.0",
+      infinibandGUID: "24:8a:07",
+    });
+    expect(networks[1]).toMatchObject({ cniArgs: "aliases=x", runtimeConfig: {} });
+  });
+
   test("names a plugin that is not installed", () => {
     expect(() => plan([conf("a", "a.conflist", { type: "nowhere" })])).toThrow('Could not find plugin "nowhere"');
   });

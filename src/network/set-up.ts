@@ -1,21 +1,24 @@
 /** Set-up of a pod's network: namespace, networks, forwarded ports. Every step is written down before it is taken; see record.ts. */
 
-import { existsSync } from "node:fs";
+import { closeSync, existsSync } from "node:fs";
 import { PodFiles } from "../core/data-dir.ts";
 import { errorChain, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import { quoted } from "../core/text.ts";
-import { withBandwidth } from "./bandwidth.ts";
+import { bandwidthValue, withBandwidth } from "./bandwidth.ts";
 import { addNetwork } from "./chain.ts";
+import type { NetworkConf } from "./conf.ts";
+import type { JsonObject } from "./json.ts";
 import { loadNetworks } from "./load.ts";
 import { parseNetList } from "./net-list.ts";
 import { createNetns, netnsPath } from "./netns.ts";
-import { type PlannedNetwork, planNetworks } from "./plan.ts";
+import { declares, type PlannedNetwork, planNetworks } from "./plan.ts";
 import { type Attachment, negotiateVersion, pluginDirs } from "./plugin.ts";
 import { forwardPorts, planForwarding } from "./port-forwarding.ts";
 import { recordForwarding, recordNetns, recordNetwork, recordState, saveNetInfo } from "./record.ts";
 import { releasePorts, reservePorts } from "./reserve-ports.ts";
 import { type CniResult, parseResult } from "./result.ts";
+import { lockSetUps } from "./set-up-lock.ts";
 import { tearDownNetwork } from "./tear-down.ts";
 import type { NetworkContext, NetworkResult, SetUpNetwork } from "./types.ts";
 
@@ -35,21 +38,30 @@ export async function setUpNetwork(request: SetUpNetwork): Promise<NetworkResult
   if (list.none) emit({ kind: "notice", source: "networking", text: "networking namespace with loopback only" });
   const found = list.none ? [] : loadNetworks(list, request.localConfigDir, emit);
   const { bandwidth } = request;
-  const confs = bandwidth === undefined ? found : found.map((conf) => withBandwidth(conf, bandwidth));
+  // Where a plugin asks for the limit, it gets it; elsewhere one that limits comes after the network's own.
+  const limited = (conf: NetworkConf) => bandwidth === undefined || declares(conf, "bandwidth");
+  const confs = found.map((conf) => (limited(conf) ? conf : withBandwidth(conf, bandwidth ?? 0)));
+  const values = runtimeValues(request);
   const dirs = pluginDirs(request.localConfigDir, request.stage1NetDirs);
-  const plan = planNetworks(confs, list, request.ports, dirs);
+  const plan = planNetworks(confs, list, request.ports, dirs, values);
   if (existsSync(new PodFiles(podDir).net)) {
     throw new RktError("CONFLICT", `Cannot set up the network of pod ${quoted(uuid)}: it has one already`, {
       hint: "`rkt gc` removes what a dead pod left",
     });
   }
-  const portSockets = reservePorts(request.host, request.ports);
+  const lock = await lockSetUps(request.host, "shared");
+  let portSockets: readonly number[] = [];
   const netns = netnsPath(uuid);
+  const release = () => {
+    releasePorts(request.host, portSockets);
+    closeSync(lock);
+  };
   try {
+    portSockets = reservePorts(request.host, request.ports);
     recordNetns(podDir, netns);
     createNetns(request.host, netns);
   } catch (error) {
-    releasePorts(request.host, portSockets);
+    release();
     throw error;
   }
   try {
@@ -66,14 +78,24 @@ export async function setUpNetwork(request: SetUpNetwork): Promise<NetworkResult
       netnsPath: netns,
       interfaces: infos.map((info) => info.interface),
       dns: firstDns(results, emit),
+      held: [lock],
       portSockets,
       forwardable,
     };
   } catch (error) {
-    releasePorts(request.host, portSockets);
     await undo(request);
+    release();
     throw error;
   }
+}
+
+/** What plugins may ask for of any pod, by the names of the CNI conventions. */
+function runtimeValues({ bandwidth, cgroupPath, dns }: SetUpNetwork): JsonObject {
+  return {
+    ...(bandwidth === undefined ? {} : { bandwidth: bandwidthValue(bandwidth) }),
+    ...(cgroupPath === undefined ? {} : { cgroupPath }),
+    ...(dns === undefined ? {} : { dns: { servers: dns.servers, searches: dns.searches } }),
+  };
 }
 
 async function attach(

@@ -2,7 +2,10 @@
 
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
+import type { Host } from "../host/host.ts";
 import { deleteNetwork } from "./chain.ts";
+import { masquerades, removeMasquerade } from "./masquerade.ts";
+import { viewNamespace } from "./namespace-view.ts";
 import { isNetnsPath, netnsExists, removeNetns } from "./netns.ts";
 import { pluginDirs } from "./plugin.ts";
 import { unforwardPorts } from "./port-forwarding.ts";
@@ -10,11 +13,13 @@ import {
   forgetAll,
   forgetNetwork,
   forgetPorts,
+  type LostNetwork,
   type RecordedNetwork,
   recordedForwarding,
   recordedNetns,
   recordedNetworks,
 } from "./record.ts";
+import { parseResult } from "./result.ts";
 import type { NetworkContext, TeardownProblem } from "./types.ts";
 
 /**
@@ -42,10 +47,13 @@ export async function tearDownNetwork(context: NetworkContext): Promise<Teardown
   // The path comes from a file and is unmounted and removed by root: nothing but a namespace's place may be named by it.
   const usable = netns !== undefined && isNetnsPath(netns);
   const live = usable && netnsExists(host, netns) ? netns : "";
-  for (const network of recordedNetworks(podDir).reverse()) {
+  const networks = recordedNetworks(podDir).reverse();
+  const forgetful = usable && pluginsForget(host, live, networks);
+  for (const network of networks) {
     if ("error" in network) problems.push({ what: `network file ${quoted(network.file)}`, error: network.error });
     else problems.push(...(await detach(context, network, live)));
   }
+  if (forgetful) await attempt("masquerading", () => forgetMasquerade(uuid));
   await attempt("network namespace", () => {
     if (netns !== undefined && !usable) {
       throw new RktError("INVALID_INPUT", `Cannot remove network namespace ${quoted(netns)}: expected /run/netns/NAME`);
@@ -54,6 +62,22 @@ export async function tearDownNetwork(context: NetworkContext): Promise<Teardown
   });
   if (problems.length === 0) await attempt("network records", () => forgetAll(podDir));
   return problems;
+}
+
+/** Plugins that masquerade find their rules by the addresses of the pod's interface: without namespace or address, what they made stays. */
+function pluginsForget(host: Host, live: string, networks: readonly (RecordedNetwork | LostNetwork)[]): boolean {
+  const masqueraded = networks.flatMap((network) => ("conf" in network && network.conf.ipMasq ? network : []));
+  if (masqueraded.length === 0 || live === "") return masqueraded.length > 0;
+  const view = viewNamespace(host, live);
+  return masqueraded.some(({ conf, state }) => {
+    if (state.result === undefined) return false; // Its ADD did not end well: there is nothing to compare with.
+    const { ip4, ip6 } = parseResult(conf.name, state.ifName, state.result).interface;
+    return [ip4, ip6].some((address) => address !== undefined && !view.hasAddress(address.ip));
+  });
+}
+
+async function forgetMasquerade(uuid: string): Promise<void> {
+  for (const found of (await masquerades()).filter((each) => each.uuid === uuid)) await removeMasquerade(found);
 }
 
 async function detach(

@@ -29,6 +29,10 @@ export interface NetworkContext {
 export interface SetUpNetwork extends NetworkContext {
   /** Bytes a second that the pod may send, and receive, on each of its networks; undefined: as many as it can. */
   readonly bandwidth?: number | undefined;
+  /** The pod's cgroup, relative to the controllers' roots; for plugins that ask for it. */
+  readonly cgroupPath?: string | undefined;
+  /** What the pod's user wants for name resolution; for plugins that ask for it. */
+  readonly dns?: { readonly servers: readonly string[]; readonly searches: readonly string[] } | undefined;
   /** The list as given to `--net`: "default", "host", "none", "all", "a,b:IP=10.1.2.3". */
   readonly net: string;
   readonly ports: readonly ForwardedPort[];
@@ -70,6 +74,8 @@ export interface NetworkResult {
   readonly dns: NetworkDns | undefined;
   /** Sockets that keep the forwarded ports for the pod: the process that supervises it inherits them, and no app does. Close-on-exec. */
   readonly portSockets: readonly number[];
+  /** Descriptors of locks that end with this process' own program: close-on-exec, to be left open until then. */
+  readonly held: readonly number[];
   /** The network through which pod and host talk (ports, metadata service): the first with ipMasq, else the last; undefined without an IPv4 address. */
   readonly forwardable:
     | {
@@ -80,6 +86,27 @@ export interface NetworkResult {
         readonly gateway: string | undefined;
       }
     | undefined;
+}
+
+/** Something about pods' networks that is not as it should be. */
+export interface NetworkProblem {
+  readonly kind:
+    | "namespace"
+    | "interface"
+    | "check"
+    | "status"
+    | "rules"
+    | "link"
+    | "lease"
+    | "record"
+    | "collect"
+    | "ended";
+  /** UUID, or its first eight digits where that is all that is left. */
+  readonly pod: string | undefined;
+  readonly network: string | undefined;
+  readonly message: string;
+  /** Puts it right; absent where nothing can while the pod runs. */
+  readonly mend?: () => Promise<void>;
 }
 
 /** One part of a teardown that did not work; the rest went on. */

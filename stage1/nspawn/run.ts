@@ -38,7 +38,7 @@ import { mountLogs, openLogs } from "./logs.ts";
 import { filterPod, hasPodFilter } from "./pod-filter.ts";
 import { limitPod } from "./pod-limits.ts";
 import { type PodApp, prepareApps } from "./prepare-apps.ts";
-import { resolverBinds } from "./resolver.ts";
+import { resolverBinds, wantedDns } from "./resolver.ts";
 import { DEFAULT_CAPABILITIES } from "./sandbox.ts";
 import { inheritedSockets, portsWithSocket } from "./sockets.ts";
 import { supervisor } from "./supervisor.ts";
@@ -86,6 +86,8 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
     stage1NetDirs: [],
     emit: io.emit,
     host,
+    cgroupPath: `/${cgroup.subcgroup}`,
+    dns: wantedDns(files.stage1Rootfs, run.dnsMode?.resolv ?? "default"),
     bandwidth: rateLimit(manifest.isolators, ISOLATOR.networkBandwidth),
   });
   const sysctls = podSysctls(manifest, { net: network !== undefined, ipc: run.ipc !== "parent", ids });

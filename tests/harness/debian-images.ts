@@ -57,7 +57,7 @@ const RECIPES: Record<DebianImage, Recipe> = {
     files: {
       "docker-entrypoint.sh": '#!/bin/sh\nset -e\necho "entrypoint: starting $1"\nexec "$@"\n',
       "etc/nginx/sites-enabled/default":
-        "server { listen 80; location / { root /usr/share/nginx/html; } location /big { alias /usr/share/nginx/big; } }\n",
+        "server { listen 80; listen [::]:80; location / { root /usr/share/nginx/html; } location /big { alias /usr/share/nginx/big; } }\n",
       "usr/share/nginx/html/index.html": "<h1>Welcome to nginx!</h1>\n",
       "usr/share/nginx/big": "x".repeat(3_000_000),
     },

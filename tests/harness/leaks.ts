@@ -141,6 +141,9 @@ function entriesBelow(directory: string): string[] {
   try {
     return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
       const path = join(directory, entry.name);
+      // The lock of set-ups, and the directory of opened interfaces, are made once; what is in the latter counts.
+      if (path === "/run/rkt/network.lock") return [];
+      if (path === "/run/rkt/links") return entriesBelow(path);
       if (path.startsWith("/var/lib/cni/") && (entry.isDirectory() || /^(lock|last_reserved_ip\..*)$/.test(entry.name)))
         return entry.isDirectory() ? entriesBelow(path) : [];
       return entry.isDirectory() ? [`${path}/`, ...entriesBelow(path)] : [path];

@@ -54,15 +54,15 @@ export function traces(): string {
       .filter((line) => /^(-A|:(CNI|RKT))/.test(line) && !line.includes("CNI-HOSTPORT") && !line.includes("CNI-DN"));
   const leases = sh("find /var/lib/cni -type f ! -name lock ! -name 'last_reserved*' | sort");
   const links = sh("ip -o link | awk '{print $2}'");
-  return JSON.stringify([
+  return [
     links,
-    ...["iptables-nft-save", "iptables-legacy-save", "ip6tables-nft-save", "ip6tables-legacy-save"].map(rules),
+    ...["iptables-nft-save", "iptables-legacy-save", "ip6tables-nft-save", "ip6tables-legacy-save"].flatMap(rules),
     sh("nft list tables | grep rkt || true"),
     sh("ip -6 route show table local ::1; cat /proc/sys/net/ipv4/conf/*/route_localnet"),
     leases,
     sh("ls /run/netns"),
-    sh("find /run/rkt -type f"),
-  ]);
+    sh("find /run/rkt -type f ! -name network.lock"),
+  ].join("\n");
 }
 
 export function pod(): Pod {
@@ -82,7 +82,7 @@ export function pod(): Pod {
 
 export async function up(target: Pod, net: string, ports: ForwardedPort[] = []): Promise<NetworkResult | undefined> {
   const result = await setUpNetwork({ ...target.context, net, ports });
-  target.sockets.push(...(result?.portSockets ?? []));
+  target.sockets.push(...(result?.portSockets ?? []), ...(result?.held ?? []));
   return result;
 }
 
@@ -164,7 +164,8 @@ export function useFirewall(kind: "nft" | "legacy" | "nftables"): void {
   }
 }
 
-export function useNetworkHost(): void {
+/** `cleanUp` runs after each test, before what was left is looked for. */
+export function useNetworkHost(cleanUp: () => void = () => {}): void {
   beforeAll(async () => {
     if (!root) return;
     linux.unshare(CLONE.NEWNS | CLONE.NEWNET);
@@ -204,6 +205,7 @@ export function useNetworkHost(): void {
       await server.exited;
     }
     for (const left of pods) await down(left);
+    cleanUp();
     process.env.PATH = path;
     rmSync(dir, { recursive: true });
     expect(traces()).toBe(before);

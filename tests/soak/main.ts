@@ -1,7 +1,7 @@
 /**
  * `make soak`: what takes too long for `make test`. Loops, kills, crowds and fuzzing; each part says what it did and what it found, and docs/evidence/soak.md keeps
- * the last result. Variables: SOAK_ROUNDS (200), SOAK_KILLS (60 per kind), SOAK_POINTS (6 per phase), SOAK_DOWNLOAD_KILLS (50) of SOAK_DOWNLOAD bytes (300 MB), SOAK_DISKS (20), SOAK_CROWDS (20), SOAK_FUZZ (100000 per decoder), SOAK_LAYERS (2000), SOAK_SEED, and
- * SOAK_PARTS, the parts to run (loop,kill,interrupt,crowd,fuzz,cover). Ends with 1 when anything was found.
+ * the last result. Variables: SOAK_ROUNDS (200), SOAK_KILLS (60 per kind), SOAK_POINTS (6 per phase), SOAK_DOWNLOAD_KILLS (50) of SOAK_DOWNLOAD bytes (300 MB), SOAK_DISKS (20), SOAK_PODS (300), SOAK_CROWDS (20), SOAK_FUZZ (100000 per decoder), SOAK_LAYERS (2000), SOAK_SEED, and
+ * SOAK_PARTS, the parts to run (loop,kill,interrupt,pods,crowd,fuzz,cover). Ends with 1 when anything was found.
  */
 
 import { seedFrom } from "../harness/random.ts";
@@ -12,6 +12,7 @@ import { fuzzing } from "./fuzzing.ts";
 import { interruptions } from "./interruption.ts";
 import { kills } from "./kills.ts";
 import { loops } from "./loops.ts";
+import { manyPods } from "./many-pods.ts";
 import type { Part, PartResult } from "./part.ts";
 
 const seed = seedFrom("SOAK_SEED");
@@ -30,6 +31,7 @@ const parts: Readonly<Record<string, () => Promise<PartResult[]>>> = {
       seed,
       say,
     ),
+  pods: () => manyPods(count("SOAK_PODS", 300), 30, say),
   crowd: () => crowds(count("SOAK_CROWDS", 20), say),
   fuzz: () => fuzzing(count("SOAK_FUZZ", 100_000), count("SOAK_LAYERS", 2000), seed, say),
   cover: async () => coverage(say),

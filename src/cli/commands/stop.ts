@@ -14,7 +14,7 @@ export const command: Command = {
   summary: "Stop a pod",
   usage: "[--force] --uuid-file=FILE | UUID ...",
   description:
-    "Asks the pod's supervisor to end the pod (TERM), and does not wait: `rkt status --wait` does. With --force everything in it is killed at once. What a pod whose supervisor was killed has left running is killed, and waited for, in either case.",
+    "Asks the pod's supervisor to end the pod (TERM), and waits a second at most: `rkt status --wait` waits for the end. The network of a pod that has ended by then is given back, with its ports and addresses; `rkt gc` does so later for the others. With --force everything in it is killed at once. What a pod whose supervisor was killed has left running is killed, and waited for, in either case.",
   flags: [{ name: "force", kind: "bool", usage: "forced stopping" }, UUID_FILE_FLAG],
   run: stopCommand,
 };
@@ -38,6 +38,7 @@ async function stopCommand(input: CommandInput): Promise<number> {
         continue;
       }
       await stopPod(remover, pod, flags.bool("force"));
+      await freeNetwork(input, remover, pod);
       output.stdout(`${quoted(pod.uuid)}\n`);
     } catch (error) {
       output.error(errorLine(error));
@@ -49,6 +50,19 @@ async function stopCommand(input: CommandInput): Promise<number> {
   if (failures === 0) return 0;
   output.error(`failed to stop ${failures} pod(s)`);
   return 254;
+}
+
+/** How long a pod that was asked to end may take so that its network is given back here and not by gc. Milliseconds. */
+const PATIENCE = 1000;
+
+/** The pod is stopped, whatever becomes of its network: what cannot be given back is told, and gc tries again. */
+async function freeNetwork({ engine, output }: CommandInput, remover: Remover, pod: Pod): Promise<void> {
+  try {
+    const { giveNetworkBack } = await import("../ended-network.ts");
+    await giveNetworkBack(engine, remover, pod, PATIENCE);
+  } catch (error) {
+    output.error(errorLine(error));
+  }
 }
 
 /** rkt's one failure of this command that does not end with 254. */
