@@ -5,6 +5,11 @@ import type { Command, CommandEntry } from "./command.ts";
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: "api-service",
+    summary: "Run API service (experimental)",
+    load: async () => (await import("./commands/api-service.ts")).command,
+  },
+  {
     name: "app",
     summary: "Operate on apps of a running pod",
     load: async () => (await import("./commands/app/app.ts")).command,
@@ -33,6 +38,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "enter",
     summary: "Enter the namespaces of an app within a rkt pod",
     load: async () => (await import("./commands/enter.ts")).command,
+  },
+  {
+    name: "events",
+    summary: "Print what happens to pods, apps and images",
+    load: async () => (await import("./commands/events.ts")).command,
   },
   {
     name: "explain",
