@@ -6,6 +6,7 @@ import { median, type Timed } from "./measure.ts";
 import type { Peak } from "./memory.ts";
 import type { Resident } from "./resident.ts";
 import { FLOOR } from "./start.ts";
+import { WITH, WITHOUT } from "./users.ts";
 
 export interface Verdict {
   readonly what: string;
@@ -17,6 +18,7 @@ export interface Verdict {
 
 export interface Measurements {
   readonly start: readonly Timed[];
+  readonly users: readonly Timed[];
   readonly list: readonly Timed[];
   readonly fetch: readonly Timed[];
   readonly memory: readonly Peak[];
@@ -30,7 +32,10 @@ const START_OF_RUNTIME = 22;
 
 export function verdicts(found: Measurements): Verdict[] {
   const times = new Map(
-    [...found.start, ...found.list, ...found.fetch].map(({ name, milliseconds }) => [name, median(milliseconds)]),
+    [...found.start, ...found.users, ...found.list, ...found.fetch].map(({ name, milliseconds }) => [
+      name,
+      median(milliseconds),
+    ]),
   );
   const time = (name: string) => times.get(name) ?? Number.NaN;
   /** How much slower than promised the runtime itself starts here: no program of it can make up for that. */
@@ -54,6 +59,13 @@ export function verdicts(found: Measurements): Verdict[] {
     measured: `${overFloor >= 0 ? "+" : "−"}${Math.abs(overFloor).toFixed(0)} ms`,
     verdict: judge(overFloor, 70, 70 + late),
   };
+  const mapping = time(WITH) - time(WITHOUT);
+  const ownUsers: Verdict = {
+    what: "users of its own for a pod of a 200 MB image",
+    budget: "≤ the same without + 50 ms",
+    measured: `${mapping >= 0 ? "+" : "−"}${Math.abs(mapping).toFixed(0)} ms`,
+    verdict: judge(mapping, 50),
+  };
   const nspawn = within("`rkt run`, nspawn", "rkt run, nspawn, --net=host", 250);
   return [
     within("`rkt version`", "rkt version", 30),
@@ -61,6 +73,7 @@ export function verdicts(found: Measurements): Verdict[] {
     within("`rkt run`, fly", "rkt run, fly", 75),
     { ...nspawn, verdict: nspawn.verdict === "missed" && aboveRaw.verdict === "met" ? "floor" : nspawn.verdict },
     aboveRaw,
+    ownUsers,
     ...["gzip", "zstd"].flatMap((tag) => [
       relative("fetch, verify, unpack", fetchName(tag), 1, tarName(tag), time(byHandName(tag))),
       relative("fetch, verify, unpack", fetchName(tag), 0.5, podmanName(tag)),

@@ -14,6 +14,7 @@ import { report } from "./report.ts";
 import { measureResident } from "./resident.ts";
 import { measureStart } from "./start.ts";
 import { surroundings } from "./surroundings.ts";
+import { measureUsers } from "./users.ts";
 import { RKT, workspace } from "./workspace.ts";
 
 const runs = Number(process.env.BENCH_RUNS ?? "15");
@@ -28,6 +29,7 @@ const space = workspace();
 try {
   const found = {
     start: measureStart(space, runs, tell("start")),
+    users: measureUsers(space, Math.ceil(runs / 3), tell("users")),
     list: measureList(space, runs, tell("list")),
     fetch: measureFetch(space, image, Math.ceil(runs / 3), tell("fetch")),
     memory: await measureMemory(space, [image, larger], tell("memory")),

@@ -3,6 +3,7 @@
 import type { Measurements, Verdict } from "./budgets.ts";
 import { median, type Timed } from "./measure.ts";
 import { type Surroundings, surroundingLines } from "./surroundings.ts";
+import { WITHOUT } from "./users.ts";
 
 export function report(found: Measurements, verdicts: readonly Verdict[], around: Surroundings): string {
   const megabytesOfImage = Math.round(around.imageSize / 1e6);
@@ -28,6 +29,10 @@ export function report(found: Measurements, verdicts: readonly Verdict[], around
     "## Running `true`",
     "",
     ...times(found.start, "rkt run, nspawn, --net=host", "ms"),
+    "",
+    "## Users of its own, for a pod of a 200 MB image",
+    "",
+    ...times(found.users, WITHOUT, "ms"),
     "",
     "## Looking",
     "",

@@ -6,7 +6,7 @@ import { RktError } from "../core/errors.ts";
 import type { IdRange } from "../core/id-range.ts";
 import { AT_FDCWD, linux, MOVE_MOUNT_F_EMPTY_PATH } from "../host/mod.ts";
 import { inOwnMounts } from "../host/own-mounts.ts";
-import { withUserNamespace } from "../host/user-namespace.ts";
+import { openUserNamespace } from "../host/user-namespace.ts";
 import { mapped } from "../stage0/map-layers.ts";
 
 /**
@@ -24,7 +24,7 @@ export async function withPodOwners(
   const map = { from: ids.shift, to: 0, count: ids.count };
   let packing: { readonly done: Promise<void> };
   try {
-    packing = await withUserNamespace(map, (userns) => packMapped(place, changed, userns, pack));
+    packing = packMapped(place, changed, await openUserNamespace(map), pack);
   } catch (error) {
     if (!(error instanceof RktError && error.code === "UNSUPPORTED")) throw error;
     packing = { done: pack(changed, translations(ids, directory)) };

@@ -3,7 +3,7 @@
  * threads. A child holds it while its maps are written; afterwards a descriptor is enough to keep it.
  */
 
-import { closeSync, openSync, writeFileSync } from "node:fs";
+import { openSync, writeFileSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
 import { isErrno } from "./errno.ts";
 
@@ -14,11 +14,24 @@ export interface IdMap {
   readonly count: number;
 }
 
+/** One start asks several times for the same: to try, to mount layers, to map volumes. A child each time would be what the flag costs most. */
+const opened = new Map<string, number>();
+
 /**
- * A user namespace with this map for users and groups, as a descriptor (close-on-exec). About 3 ms. The child reads its input to the end, so it goes even when this
- * process is killed meanwhile. Throws UNSUPPORTED where the host allows no user namespaces, HOST_PROGRAM without util-linux.
+ * A user namespace with this map for users and groups, as a descriptor (close-on-exec) that stays open until this process ends or becomes another program: not to be
+ * closed. The first time takes about 3 ms. Throws UNSUPPORTED where the host allows no user namespaces, HOST_PROGRAM without util-linux.
  */
-export async function openUserNamespace({ from, to, count }: IdMap): Promise<number> {
+export async function openUserNamespace(map: IdMap): Promise<number> {
+  const key = `${map.from} ${map.to} ${map.count}`;
+  const known = opened.get(key);
+  if (known !== undefined) return known;
+  const fd = await makeUserNamespace(key);
+  opened.set(key, fd);
+  return fd;
+}
+
+/** The child reads its input to the end, so it goes even when this process is killed meanwhile. */
+async function makeUserNamespace(line: string): Promise<number> {
   const child = startHolder();
   try {
     child.stdin.write("\n");
@@ -26,7 +39,7 @@ export async function openUserNamespace({ from, to, count }: IdMap): Promise<num
     // cat(1) answers only after unshare(1) has become it, in the new namespace.
     const { done } = await child.stdout.getReader().read();
     if (done) throw refused((await new Response(child.stderr).text()).trim());
-    for (const map of ["uid_map", "gid_map"]) writeFileSync(`/proc/${child.pid}/${map}`, `${from} ${to} ${count}\n`);
+    for (const map of ["uid_map", "gid_map"]) writeFileSync(`/proc/${child.pid}/${map}`, `${line}\n`);
     return openSync(`/proc/${child.pid}/ns/user`, "r");
   } catch (cause) {
     if (!isErrno(cause, "EPERM", "EINVAL", "ENOSPC", "ENOENT")) throw cause;
@@ -34,16 +47,6 @@ export async function openUserNamespace({ from, to, count }: IdMap): Promise<num
   } finally {
     child.kill("SIGKILL");
     await child.exited;
-  }
-}
-
-/** Uses a user namespace, and lets go of it. */
-export async function withUserNamespace<T>(map: IdMap, act: (fd: number) => T): Promise<T> {
-  const fd = await openUserNamespace(map);
-  try {
-    return act(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 

@@ -10,7 +10,7 @@ import type { Engine } from "../core/engine.ts";
 import type { IdRange } from "../core/id-range.ts";
 import type { PreparedPod, RenderedTree } from "../core/spine.ts";
 import { asFileOwner, linux } from "../host/mod.ts";
-import { withUserNamespace } from "../host/user-namespace.ts";
+import { openUserNamespace } from "../host/user-namespace.ts";
 import { formatPodManifest, type PodManifest } from "../spec/appc/mod.ts";
 import { supportsOverlay } from "./mount-overlay.ts";
 import type { Stage1 } from "./stage1-image.ts";
@@ -62,7 +62,7 @@ async function mappingSupported(engine: Engine, pod: PreparedPod, { ids, stage1 
   const directory = engine.dataDir.layerRootfs(layer.layerId);
   const map = { from: 0, to: ids.shift, count: ids.count };
   const scratch = new PodFiles(pod.dir).mappedLayers;
-  if (await withUserNamespace(map, (userns) => canMapLayers(linux, directory, scratch, userns))) return true;
+  if (canMapLayers(linux, directory, scratch, await openUserNamespace(map))) return true;
   engine.emit({
     kind: "notice",
     source: "stage0",

@@ -12,7 +12,7 @@ import { formatIdRange, type IdRange } from "../core/id-range.ts";
 import type { PreparedPod } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import { asFileOwner, callerState, handOver, linux } from "../host/mod.ts";
-import { withUserNamespace } from "../host/user-namespace.ts";
+import { openUserNamespace } from "../host/user-namespace.ts";
 import { readIdRange } from "../pod/mod.ts";
 import { overlayOptions } from "../render/mod.ts";
 import type { PodManifest } from "../spec/appc/mod.ts";
@@ -85,9 +85,8 @@ async function mountTrees(engine: Engine, files: PodFiles, trees: Trees): Promis
       );
       linux.chdir(files.dir); // Out of a directory that is gone.
     };
-    await withUserNamespace(map, (userns) =>
-      fillTrees(engine, files, trees, (tree, app) => mountMapped(tree, app, userns)),
-    );
+    const userns = await openUserNamespace(map);
+    fillTrees(engine, files, trees, (tree, app) => mountMapped(tree, app, userns));
   }
 }
 

@@ -41,7 +41,7 @@ export interface VolumeUsers {
   readonly warn: (text: string) => void;
 }
 
-/** For the volumes of one pod; the caller closes `userns`. */
+/** For the volumes of one pod. */
 export async function volumeUsers(emit: (event: RktEvent) => void, ids: IdRange): Promise<VolumeUsers> {
   const userns = await openUserNamespace({ from: 0, to: ids.shift, count: ids.count });
   return { ids, userns, warn: (text) => emit({ kind: "warning", text }) };

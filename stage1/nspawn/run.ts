@@ -74,7 +74,6 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const inherited = inheritedSockets(caller.listenFds);
   const apps = inPod(() => prepareApps(io, files, manifest, inherited, users));
   const logs = openLogs(host, logDirectory(manifest), users);
-  if (users !== undefined) host.close(users.userns);
   const served = portsWithSocket(manifest, inherited);
   limitPod(io, manifest, cgroup, layout);
   const network = await setUpNetwork({

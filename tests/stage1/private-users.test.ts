@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { buildAci } from "../harness/images.ts";
+import { killAtCall } from "../harness/kill-at.ts";
 import { mountsBelow, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 import { runProgram } from "../harness/temporary.ts";
 
@@ -344,6 +345,45 @@ test("export gives an app's files with the owners that the pod saw", () => {
     });
   }
   expect(mountsBelow(join(rkt.dataDir, "tmp"))).toEqual([]);
+});
+
+describe("kill -9 while the layers are mapped", () => {
+  // What was never unpacked would be first: not what is killed here.
+  beforeAll(() => {
+    run([], "true");
+  });
+
+  // 1: when it is found out whether layers can be mapped; 2: the stage1's; 3: the app's.
+  for (const [call, nth] of [
+    ["open_tree", 2],
+    ["move_mount", 1],
+    ["move_mount", 2],
+    ["move_mount", 3],
+    ["umount2", 1],
+    ["umount2", 2],
+    ["umount2", 3],
+  ] as const) {
+    test(`at ${call} ${nth}: gc takes away the mounts, and no child is left`, () => {
+      const { killed } = killAtCall(rkt, runWords([], "true"), call, nth);
+      expect(killed).toBe(true);
+      rkt.ok(["list"]);
+      expect(rkt.run(["gc", "--grace-period=0s", "--expire-prepared=0s"]).status).toBe(0);
+      expect(rkt.pods()).toEqual([]);
+      expect(mountsBelow(rkt.dataDir)).toEqual([]);
+      expect(holders()).toEqual([]);
+    });
+  }
+
+  /** Children that hold a namespace for rkt: cat(1), with no map or one of a pod's. */
+  const holders = () =>
+    readdirSync("/proc").filter((name) => {
+      try {
+        const isCat = readFileSync(`/proc/${name}/cmdline`, "latin1") === "/bin/cat\0";
+        return isCat && !readFileSync(`/proc/${name}/uid_map`, "latin1").includes("4294967295");
+      } catch {
+        return false;
+      }
+    });
 });
 
 test("nothing is left: gc removes mapped files, mounts and the child that held the namespace", () => {
