@@ -1,7 +1,7 @@
 /**
  * `make soak`: what takes too long for `make test`. Loops, kills, crowds and fuzzing; each part says what it did and what it found, and docs/evidence/soak.md keeps
- * the last result. Variables: SOAK_ROUNDS (200), SOAK_KILLS (60 per kind), SOAK_POINTS (6 per phase), SOAK_DOWNLOAD_KILLS (50) of SOAK_DOWNLOAD bytes (300 MB), SOAK_DISKS (20), SOAK_PODS (300), SOAK_CROWDS (20), SOAK_FUZZ (100000 per decoder), SOAK_LAYERS (2000), SOAK_SEED, and
- * SOAK_PARTS, the parts to run (loop,kill,interrupt,pods,crowd,fuzz,cover). Ends with 1 when anything was found.
+ * the last result. Variables: SOAK_ROUNDS (200), SOAK_APPS (50), SOAK_KILLS (60 per kind), SOAK_POINTS (6 per phase), SOAK_DOWNLOAD_KILLS (50) of SOAK_DOWNLOAD bytes (300 MB), SOAK_DISKS (20), SOAK_PODS (300), SOAK_CROWDS (20), SOAK_FUZZ (100000 per decoder), SOAK_LAYERS (2000), SOAK_SEED, and
+ * SOAK_PARTS, the parts to run (loop,apps,kill,interrupt,pods,crowd,fuzz,cover). Ends with 1 when anything was found.
  */
 
 import { seedFrom } from "../harness/random.ts";
@@ -13,12 +13,14 @@ import { interruptions } from "./interruption.ts";
 import { kills } from "./kills.ts";
 import { loops } from "./loops.ts";
 import { manyPods } from "./many-pods.ts";
+import { orchestrated } from "./orchestrated.ts";
 import type { Part, PartResult } from "./part.ts";
 
 const seed = seedFrom("SOAK_SEED");
 const say = (text: string) => console.error(`soak: ${text}`);
 const parts: Readonly<Record<string, () => Promise<PartResult[]>>> = {
   loop: () => loops(count("SOAK_ROUNDS", 200), say),
+  apps: () => orchestrated(count("SOAK_APPS", 50), say),
   kill: () => kills(count("SOAK_KILLS", 60), seed, say),
   interrupt: () =>
     interruptions(
