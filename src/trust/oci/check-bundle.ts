@@ -17,6 +17,9 @@ import { isSignedBy, publicKey } from "./public-key.ts";
 import { requireSimpleSigning, requireStatement, type Subjects } from "./statement.ts";
 import type { SignerSpec } from "./verify-messages.ts";
 
+/** Each is tried with every signature. */
+const MOST_ROOTS = 16;
+
 type Identity = Extract<SignerSpec, { kind: "identity" }>;
 type Key = Extract<SignerSpec, { kind: "key" }>;
 
@@ -124,9 +127,22 @@ interface Demands {
   readonly log: "required" | "if the root has one";
 }
 
+/** Under one root as a whole: an authority of one Sigstore and a log of another prove nothing together. Throws the first root's refusal when none accepts. */
+function verifyByLibrary(bundle: Bundle, payload: Uint8Array | undefined, rootText: string, demands: Demands) {
+  let refusal: unknown;
+  for (const root of trustedRoots(rootText)) {
+    try {
+      return verifyUnder(root, bundle, payload, demands);
+    } catch (error) {
+      if (!(error instanceof SignatureRefused)) throw error;
+      refusal ??= error;
+    }
+  }
+  throw refusal;
+}
+
 /** Certificate chain, SCT, log entry and timestamps, and the signature itself. What the root has no authority for (a private Sigstore without a log) is not asked for. */
-function verifyByLibrary(bundle: Bundle, payload: Uint8Array | undefined, rootJson: string, { key, log }: Demands) {
-  const root = trustedRoot(rootJson);
+function verifyUnder(root: TrustedRoot, bundle: Bundle, payload: Uint8Array | undefined, { key, log }: Demands) {
   try {
     const entity = toSignedEntity(bundle, payload === undefined ? undefined : Buffer.from(payload));
     const certificate = entity.key.$case === "certificate" ? entity.key.certificate : undefined;
@@ -188,18 +204,27 @@ function isAboutLog(error: unknown): boolean {
   return code.startsWith("TLOG") || code === "TIMESTAMP_ERROR";
 }
 
-/** Throws INVALID_INPUT: the operator's file, so not a problem of the signature. */
-export function trustedRoot(json: string): TrustedRoot {
+/** A trusted_root.json, or several, each on a line (`gh attestation trusted-root`); at least one. Throws INVALID_INPUT: the operator's file, so not a problem of the signature. */
+export function trustedRoots(text: string): TrustedRoot[] {
   try {
-    const root = TrustedRoot.fromJSON(JSON.parse(json));
-    if (root.certificateAuthorities.length + root.tlogs.length === 0) throw new Error("it names no authority");
-    toTrustMaterial(root);
-    return root;
+    return documentsIn(text).map((document) => {
+      const root = TrustedRoot.fromJSON(document);
+      if (root.certificateAuthorities.length + root.tlogs.length === 0) throw new Error("it names no authority");
+      toTrustMaterial(root);
+      return root;
+    });
   } catch (cause) {
     throw new RktError("INVALID_INPUT", "Cannot read the trusted root: expected Sigstore's trusted_root.json", {
       cause,
     });
   }
+}
+
+function documentsIn(text: string): unknown[] {
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  const areDocuments =
+    lines.length > 1 && lines.length <= MOST_ROOTS && lines.every((line) => /^\s*\{.*\}\s*$/.test(line));
+  return areDocuments ? lines.map((line): unknown => JSON.parse(line)) : [JSON.parse(text)];
 }
 
 /** RFC 5280, 4.2.1.12: the extended key usage must have id-kp-codeSigning (1.3.6.1.5.5.7.3.3). */

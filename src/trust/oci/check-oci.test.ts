@@ -178,6 +178,22 @@ describe("identities", () => {
     );
   });
 
+  test("several roots, each on a line: one of them must vouch for all of it", async () => {
+    const ours = JSON.parse(sigstore.trustedRoot);
+    const theirs = JSON.parse(elsewhere.trustedRoot);
+    const lines = (...roots: object[]): SignerSpec => ({
+      kind: "identity",
+      ...DEV,
+      trustedRoot: `${roots.map((root) => JSON.stringify(root)).join("\n")}\n`,
+    });
+    const signed = bundle(sigstore.bundle(DIGEST, DEV));
+    expect(await accepts(signed, lines(theirs, ours))).toBe(DEV.identity);
+    const authority = { ...theirs, certificateAuthorities: ours.certificateAuthorities };
+    const logs = { ...theirs, tlogs: ours.tlogs, ctlogs: ours.ctlogs };
+    expect(await refusal(signed, lines(authority, logs))).toContain("it does not hold");
+    await expect(check([signed], lines(ours, {}))).rejects.toThrow("Cannot read the trusted root");
+  });
+
   test("a root that knows no certificate log asks for none, and for everything else", async () => {
     const unlogged = { ...JSON.parse(sigstore.trustedRoot), ctlogs: [] };
     const spec: SignerSpec = { kind: "identity", ...DEV, trustedRoot: JSON.stringify(unlogged) };

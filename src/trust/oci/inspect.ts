@@ -8,13 +8,16 @@ import type { InspectAnswer, InspectRequest } from "./verify-messages.ts";
 /** Throws INVALID_INPUT, UNSUPPORTED. */
 export async function inspect({ what, content }: InspectRequest): Promise<InspectAnswer> {
   if (what === "trusted-root") {
-    const { trustedRoot } = await import("./check-bundle.ts");
-    const { certificateAuthorities, tlogs, ctlogs, timestampAuthorities } = trustedRoot(content);
+    const { trustedRoots } = await import("./check-bundle.ts");
+    const roots = trustedRoots(content);
+    const sum = (kind: "certificateAuthorities" | "tlogs" | "ctlogs" | "timestampAuthorities") =>
+      roots.reduce((count, root) => count + root[kind].length, 0);
     const counts = [
-      `${certificateAuthorities.length} certificate authorities`,
-      `${tlogs.length} transparency logs`,
-      `${ctlogs.length} certificate logs`,
-      `${timestampAuthorities.length} timestamp authorities`,
+      ...(roots.length > 1 ? [`${roots.length} roots`] : []),
+      `${sum("certificateAuthorities")} certificate authorities`,
+      `${sum("tlogs")} transparency logs`,
+      `${sum("ctlogs")} certificate logs`,
+      `${sum("timestampAuthorities")} timestamp authorities`,
     ];
     return { kind: "inspected", description: counts.join(", "), der: "" };
   }
