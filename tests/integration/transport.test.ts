@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statfsSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { type AppcSite, discoveryPage, startAppcSite } from "../harness/appc-site.ts";
 import { countingProxy } from "../harness/counting-proxy.ts";
@@ -14,6 +14,7 @@ import { buildAci, buildBusyboxOci } from "../harness/images.ts";
 import { randomNumbers, seedFrom } from "../harness/random.ts";
 import { freePort, startRegistry, type TestRegistry } from "../harness/registry.ts";
 import { type TestRkt, testRkt, until } from "../harness/rkt.ts";
+import { signedImage } from "../harness/signed-image.ts";
 import { killAtEnd, runProgram, type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
 
 setDefaultTimeout(110_000);
@@ -83,6 +84,28 @@ describe("an unchanged image", () => {
     expect(second.stderr).toContain("has not changed, not fetching.");
     expect(proxy.bytes() - before).toBeLessThan(10_000);
     expectRight(rkt, first.stdout.trim());
+  });
+
+  test("with a signature: that is checked again, and no record is written again", async () => {
+    using rkt = testRkt();
+    const place = join(dir.path, "signed");
+    mkdirSync(place);
+    using image = await signedImage(place, [{ "etc/motd": "hello" }]);
+    using proxy = await countingProxy(image.registry.port);
+    image.trustedBy(rkt, proxy.host);
+    const fetch = () => rkt.start([...image.flags, "fetch", "--full", image.reference(proxy.host)]).ended;
+    const first = await fetch();
+    expect(first).toMatchObject({ status: 0, stderr: expect.stringContaining("signature verified") });
+    const record = join(rkt.dataDir, "cas/verified", `${first.stdout.trim()}.json`);
+    const written = lstatSync(record).ino;
+    const before = proxy.bytes();
+    const second = await fetch();
+    expect(second).toMatchObject({ ...first, stderr: expect.stringContaining("signature verified") });
+    expect(proxy.bytes() - before).toBeLessThan(10_000);
+    expect(lstatSync(record).ino).toBe(written);
+    // What was found before counts for nothing when the key is not trusted any more.
+    rmSync(join(rkt.configDir, "trustedkeys"), { recursive: true });
+    expect(await fetch()).toMatchObject({ status: 254, stdout: "", stderr: expect.stringContaining("trust") });
   });
 
   test("by name: 304, and while the server's max-age lasts no request for it at all", async () => {
