@@ -35,7 +35,7 @@ export function recordProblems(dataDir: DataDir, options: StoreOptions = {}): Pr
   return [
     ...brokenRecords(store),
     ...lostRecords(dataDir, store).map((record) => lost(store, record, "root's own record")),
-    ...(isIndexLost(dataDir) ? unrecordedImages(dataDir, store).map((record) => lost(store, record, "its blobs")) : []),
+    ...(isIndexLost(dataDir) ? unrecordedImages(dataDir, store).map((record) => unrecorded(store, record)) : []),
     ...brokenFiles(store, dataDir.verified, "verdict", isImageId, (json, document, name) =>
       decodeRecord(json, document, name as ImageId),
     ),
@@ -208,6 +208,13 @@ function lost(store: Store, record: Parameters<typeof restoreRecord>[1], from: s
       return `recorded it as ${record.name}`;
     },
   };
+}
+
+/** Without any record the index may be lost; or the very first fetch was killed, or refused, before there was one. Names and trees are there only if there was one. */
+function unrecorded(store: Store, record: Parameters<typeof restoreRecord>[1]): Problem {
+  const { refs, verified, trees } = store.dataDir;
+  const wasThere = [refs, verified, trees].some((path) => namesIn(store, path).some((name) => name.endsWith(".json")));
+  return { ...lost(store, record, "its blobs"), ...(wasThere ? {} : { severity: "leftover" as const }) };
 }
 
 /** A record that cannot be read, where root's own does not stand in for it. */

@@ -125,10 +125,9 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   recordIsolation(files, "nspawn", run, manifest);
 
   // From here to execve: synchronous calls only.
-  const runIsTmpfs = isTmpfs(host, "/run");
   host.unshare(CLONE.NEWNS);
   host.mount(null, "/", null, MS.REC | MS.SLAVE, null);
-  if (!runIsTmpfs) ownNspawnDirectory(host);
+  ownNspawnDirectory(host);
   if (network !== undefined) joinNetns(host, network.netnsPath);
   const mounts = apps.map((app) => app.mounts);
   inPod(() => mountApps(host, files, mounts, resolver, dev));
@@ -229,13 +228,10 @@ function writeAccounts(root: string, apps: readonly PodApp[]): void {
   writeFileSync(join(root, "etc/group"), `${group.join("\n")}\n`, { mode: 0o644 });
 }
 
-const TMPFS_MAGIC = 0x01021994;
-
-function isTmpfs(host: Host, path: string): boolean {
-  return host.fileSystemType(path) === TMPFS_MAGIC;
-}
-
-/** systemd-nspawn refuses to clean up its directory when that lies on a disk. A tmpfs just there: one on /run would hide the notify socket and /run/netns. */
+/**
+ * systemd-nspawn refuses to clean up its directory when that lies on a disk, and when it is killed it leaves a lock and a directory of the pod there. A tmpfs just there, which
+ * goes with the pod's mounts: one on /run would hide the notify socket and /run/netns.
+ */
 function ownNspawnDirectory(host: Host): void {
   mkdirSync("/run/systemd/nspawn", { recursive: true, mode: 0o755 });
   host.mount("tmpfs", "/run/systemd/nspawn", "tmpfs", MS.NOSUID | MS.NODEV, "mode=0755");
