@@ -48,14 +48,14 @@ export function* eachPod(
   places: readonly PodStateDir[],
   onProblem: (text: string) => void,
 ): Generator<Pod> {
-  for (const name of podNames(reader.dataDir, places)) {
+  for (const [name, place] of podPlaces(reader.dataDir, places)) {
     if (!isUuid(name)) {
       onProblem(`skipping ${quoted(name)}: it is no pod UUID`);
       continue;
     }
     let pod: Pod | undefined;
     try {
-      pod = openPod(reader, name);
+      pod = openPod(reader, name, place);
     } catch (error) {
       onProblem(`skipping ${quoted(name)}: ${error instanceof Error ? error.message : String(error)}`);
       continue;
@@ -88,10 +88,10 @@ export function findPod(reader: PodReader, text: string): Pod {
   return pod;
 }
 
-/** Looks at pod `uuid`; undefined when there is none (any more). The caller closes it. */
-export function openPod(reader: PodReader, uuid: PodUuid): Pod | undefined {
+/** Looks at pod `uuid`; undefined when there is none (any more). `likely`: where it was seen a moment ago. The caller closes it. */
+export function openPod(reader: PodReader, uuid: PodUuid, likely?: PodStateDir): Pod | undefined {
   // In the order of a pod's life: one that moves on while it is looked for is met in a later directory.
-  for (const place of POD_STATE_DIRS) {
+  for (const place of likely === undefined ? POD_STATE_DIRS : [likely, ...POD_STATE_DIRS]) {
     const dir = reader.dataDir.pod(place, uuid);
     let fd: number;
     try {
@@ -132,18 +132,22 @@ function isLocked(host: Host, fd: number): boolean {
 
 /** Names in the directories of `places`, each once, sorted. Read in the order of a pod's life, so that none slips through by moving on. */
 export function podNames(dataDir: DataDir, places: readonly PodStateDir[]): string[] {
-  const names = new Set<string>();
+  return podPlaces(dataDir, places).map(([name]) => name);
+}
+
+function podPlaces(dataDir: DataDir, places: readonly PodStateDir[]): [name: string, place: PodStateDir][] {
+  const names = new Map<string, PodStateDir>();
   for (const place of POD_STATE_DIRS) {
     if (!places.includes(place)) continue;
     try {
-      for (const name of readdirSync(dataDir.podsIn(place))) names.add(name);
+      for (const name of readdirSync(dataDir.podsIn(place))) names.set(name, place);
     } catch (error) {
       if (isErrno(error, "ENOENT")) continue; // Nothing was ever prepared here.
       if (isErrno(error, "EACCES")) throw permission("read pods directory", error);
       throw error;
     }
   }
-  return [...names].sort();
+  return [...names].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
 function permission(what: string, cause: unknown): RktError {
