@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 build="ca-certificates make xz-utils debian-archive-keyring gcc libc6-dev"
 run="util-linux mount gpgv iptables containernetworking-plugins xz-utils bzip2 zstd"
 demo="$run busybox-static gnupg umoci"
-test="$demo nftables skopeo docker-registry mmdebstrap attr acl iproute2 procps strace libcap2-bin apache2-utils openssl python3-minimal curl passwd tzdata systemd systemd-container"
+test="$demo nftables skopeo docker-registry mmdebstrap attr acl iproute2 procps strace libcap2-bin apache2-utils openssl python3-minimal curl passwd tzdata systemd systemd-container runit s6"
 bench="$test runc crun podman systemd-container"
 
 only_say=

@@ -85,6 +85,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/list.ts")).command,
   },
   {
+    name: "logs",
+    summary: "Print what the apps of a pod have written",
+    load: async () => (await import("./commands/logs.ts")).command,
+  },
+  {
     name: "net",
     summary: "Check and mend the networks of pods",
     load: async () => (await import("./commands/net/net.ts")).command,

@@ -20,6 +20,8 @@ export interface FlagSpec {
   /** A bool that has no bare form: `--readonly-rootfs=true` or `--readonly-rootfs true`. */
   readonly needsValue?: boolean;
   readonly hidden?: boolean;
+  /** One letter: `-f` for `--follow`, `-n 5` or `-n5` for `--tail=5`. */
+  readonly short?: string;
   /** Printed as `Flag --x has been deprecated, …` when used; hidden from help. */
   readonly deprecated?: string;
 }

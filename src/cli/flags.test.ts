@@ -245,3 +245,24 @@ describe("words of other commands", () => {
     expect(failure(() => parseWords(status, GLOBAL_FLAGS, ["--\u001b[2J"]))).toBe("unknown flag: --\\x1b[2J");
   });
 });
+
+test("short forms, where a flag has one", () => {
+  const logs = {
+    ...{ name: "logs", summary: "", usage: "" },
+    flags: [
+      { name: "follow", short: "f", kind: "bool", usage: "" },
+      { name: "tail", short: "n", kind: "string", usage: "" },
+    ],
+  } satisfies Command;
+  for (const words of [
+    ["-f", "-n", "5", "u"],
+    ["-n5", "-f", "u"],
+    ["--tail=5", "u", "-f"],
+    ["-n=5", "u", "--follow"],
+  ]) {
+    const { flags, args } = parseWords(logs, [], words);
+    expect([flags.bool("follow"), flags.string("tail"), args]).toEqual([true, "5", ["u"]]);
+  }
+  expect(() => parseWords(logs, [], ["-x"])).toThrow("unknown shorthand flag: 'x' in -x");
+  expect(() => parseWords(logs, [], ["-fx"])).toThrow("unknown shorthand flag: 'f' in -fx");
+});

@@ -122,6 +122,8 @@ function takeImageArguments(state: Parse): void {
 function parseFlag(state: Parse, word: string): boolean {
   if (!word.startsWith("--")) {
     if (word === "-h") return true;
+    const long = longForm(state, word);
+    if (long !== undefined) return parseFlag(state, long);
     throw new CommandLineError(
       `unknown shorthand flag: ${quoted(word.charAt(1)).replaceAll('"', "'")} in ${quoted(word).slice(1, -1)}`,
     );
@@ -145,6 +147,14 @@ function parseFlag(state: Parse, word: string): boolean {
   const notice = `Flag --${spec.name} has been deprecated, ${spec.deprecated}`;
   if (spec.deprecated !== undefined && !state.deprecations.includes(notice)) state.deprecations.push(notice);
   return false;
+}
+
+/** Of the command's own flags only. */
+function longForm(state: Parse, word: string): string | undefined {
+  const spec = state.command.flags.find(({ short }) => short !== undefined && short === word.charAt(1));
+  const rest = word.slice(2);
+  if (spec === undefined || (rest !== "" && spec.kind === "bool")) return undefined;
+  return rest === "" ? `--${spec.name}` : `--${spec.name}=${rest.replace(/^=/, "")}`;
 }
 
 /** A declaration together with the set it belongs to. */

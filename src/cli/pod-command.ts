@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { parseImageReference } from "../fetch/image-reference.ts";
+import { isPodName } from "../pod/pod-name.ts";
 import type { AssembleInput, PodContent } from "../stage0/assemble-pod.ts";
 import type { Stage1Choice } from "../stage0/stage1-image.ts";
 import type { CommandInput, FlagValues } from "./command.ts";
@@ -21,7 +22,18 @@ export function readAssembleInput(input: CommandInput): AssembleInput {
     pullPolicy,
     noOverlay: flags.bool("no-overlay"),
     privateUsers: flags.bool("private-users"),
+    podName: readPodName(flags),
   };
+}
+
+function readPodName(flags: FlagValues): string | undefined {
+  const name = flags.string("pod-name");
+  if (name === "" && !flags.given("pod-name")) return undefined;
+  if (isPodName(name)) return name;
+  throw new RktError(
+    "USAGE",
+    `Cannot use ${quoted(name)} for --pod-name: expected lower-case letters, digits and "-", at most 63, and no UUID`,
+  );
 }
 
 function readImages(input: CommandInput): PodContent {
@@ -50,7 +62,7 @@ const NOT_WITH_MANIFEST = [
   "set-env-file",
   // Beyond rkt 1.x's list: they would be ignored without a word.
   ...["annotation", "user-annotation", "user-label", "network-bandwidth", "sysctl"],
-  ...["pod-memory", "pod-cpu", "pod-cpu-shares", "pod-pids"],
+  ...["pod-memory", "pod-cpu", "pod-cpu-shares", "pod-pids", "restart", "exit-policy", "record-exit"],
 ];
 
 function readManifestFile(input: CommandInput): PodContent {

@@ -128,6 +128,20 @@ export const PREPARE_FLAGS: readonly FlagSpec[] = [
     kind: "string",
     usage: "path to a pod manifest; no other option that shapes the pod may be given",
   },
+  { name: "pod-name", kind: "string", usage: "name of the pod, which stands wherever a UUID can" },
+  {
+    name: "restart",
+    kind: "string",
+    default: "no",
+    usage: "start an app of the pod again when it ends: no, on-failure[:TIMES], always",
+  },
+  {
+    name: "exit-policy",
+    kind: "string",
+    default: "any-failure",
+    usage: "when a pod of several apps ends: any-failure, all (have ended), any (has ended)",
+  },
+  { name: "record-exit", kind: "bool", usage: "keep how a fly pod's app ended, for status and list" },
   { name: "annotation", kind: "string", repeatable: true, usage: "annotation of the pod, NAME=VALUE" },
   { name: "user-annotation", kind: "string", repeatable: true, usage: "user annotation of the pod, NAME=VALUE" },
   { name: "user-label", kind: "string", repeatable: true, usage: "user label of the pod, NAME=VALUE" },
@@ -168,6 +182,12 @@ export const START_FLAGS: readonly FlagSpec[] = [
     usage: "do not start a pod that lacks one of these: userns, seccomp, vm, … (docs/isolation.md)",
   },
   { name: "ipc", kind: "string", usage: "IPC namespace: auto, private, or parent (the host's)" },
+];
+
+/** How the pod is started, by `run` and `run-prepared` alone. */
+export const END_FLAGS: readonly FlagSpec[] = [
+  { name: "detach", kind: "bool", usage: "start the pod in the background; print its UUID when it runs" },
+  { name: "rm", kind: "bool", usage: "remove the pod when it is over" },
 ];
 
 /** After an image. */

@@ -1,7 +1,16 @@
-/** A pod as JSON, in rkt 1.30's shape: pod times in seconds, app times in nanoseconds, absent where there is nothing to say. `signal`, `oom`, `signer`, `isolation` (of `status`) and `supervisor_lost` are additions. */
+/** A pod as JSON, in rkt 1.30's shape: pod times in seconds, app times in nanoseconds, absent where there is nothing to say. `signal`, `oom`, `restarts`, `last_exit_code`, the pod's own `exit_code`, `signer`, `isolation` (of `status`), `pod_name` and `supervisor_lost` are additions. */
 
 import type { Host } from "../host/host.ts";
-import { appStatus, createdAt, manifestExpected, type Pod, podManifest, podNetworks, startedAt } from "../pod/mod.ts";
+import {
+  appStatus,
+  createdAt,
+  manifestExpected,
+  type Pod,
+  podExitStatus,
+  podManifest,
+  podNetworks,
+  startedAt,
+} from "../pod/mod.ts";
 import type { NameValue, PodManifest, RuntimeApp } from "../spec/appc/mod.ts";
 import { ordered, type Writable } from "../spec/json-text.ts";
 import type { Isolation } from "../stage1-contract/isolation.ts";
@@ -16,8 +25,15 @@ export function podJson(
   host: Host,
   pod: Pod,
   onProblem: (error: unknown) => void,
-  signerOf: SignerOf = () => undefined,
-  isolation?: Isolation,
+  {
+    name,
+    signerOf = () => undefined,
+    isolation,
+  }: {
+    readonly name?: string | undefined;
+    readonly signerOf?: SignerOf;
+    readonly isolation?: Isolation | undefined;
+  } = {},
 ): Writable {
   const manifest = attempt(() => (manifestExpected(pod) ? podManifest(host, pod) : undefined), onProblem);
   const networks = attempt(() => podNetworks(host, pod), onProblem) ?? [];
@@ -33,6 +49,8 @@ export function podJson(
     ["user_annotations", userMap(manifest?.userAnnotations)],
     ["user_labels", userMap(manifest?.userLabels)],
     ["isolation", isolation && new Map([...isolation].map(([name, about]) => [name, about === "" ? true : about]))],
+    ["exit_code", manifest && podExitStatus(host, pod)],
+    ["pod_name", name],
     ["supervisor_lost", pod.supervisorLost ? true : undefined],
   );
 }
@@ -55,6 +73,8 @@ export function appJson(
     ["exit_code", status.exitCode],
     ["signal", status.signal],
     ["oom", status.oom ? true : undefined],
+    ["restarts", status.restarts > 0 ? status.restarts : undefined],
+    ["last_exit_code", status.lastExitCode],
     ["image_id", app.image.id],
     ["signer", signerOf(app.image.id)],
     ["mounts", listOrNothing(app.mounts.map((mount) => mountJson(manifest, app, mount)))],

@@ -25,6 +25,7 @@ import { callerEnvironment, parseVariables, readVariableFile } from "../stage0/e
 import type { PullPolicy } from "../stage0/obtain-image.ts";
 import { memoryIsolator, type PodOptions } from "../stage0/pod-manifest.ts";
 import type { DnsOptions } from "../stage0/resolver-files.ts";
+import { parseExitPolicy, parseRestart, SUPERVISION_ANNOTATION } from "../stage1-contract/policies.ts";
 import type { FlagValues, ImageArgument } from "./command.ts";
 import { seccompFlag } from "./seccomp-flag.ts";
 
@@ -41,7 +42,7 @@ export function readPodOptions(flags: FlagValues): PodOptions {
       fromFiles: flags.list("set-env-file").flatMap((file) => readVariableFile(resolve(file))),
       set: parseVariables(flags.list("set-env"), "set-env"),
     },
-    annotations: namedValues(flags, "annotation"),
+    annotations: [...namedValues(flags, "annotation"), ...supervision(flags)],
     userAnnotations: parseVariables(flags.list("user-annotation"), "user-annotation"),
     userLabels: parseVariables(flags.list("user-label"), "user-label"),
     isolators: podIsolators(flags),
@@ -59,6 +60,22 @@ export function readSandboxOptions(
     userAnnotations: parseVariables(flags.list("user-annotation"), "user-annotation"),
     userLabels: parseVariables(flags.list("user-label"), "user-label"),
   };
+}
+
+/** The flags that say how long the pod lives become annotations, which stage1 reads. */
+function supervision(flags: FlagValues): NameValue[] {
+  const put = (flag: string, name: string, isRight: boolean, expected: string) => {
+    const value = flags.string(flag);
+    if (!isRight) throw new RktError("USAGE", `Cannot use ${quoted(value)} for --${flag}: expected ${expected}`);
+    return flags.given(flag) ? [{ name: parseAcIdentifier(name), value }] : [];
+  };
+  const [restart, exitPolicy] = [parseRestart(flags.string("restart")), parseExitPolicy(flags.string("exit-policy"))];
+  const { restart: restartName, exitPolicy: exitPolicyName, recordExit } = SUPERVISION_ANNOTATION;
+  return [
+    ...put("restart", restartName, restart !== undefined, "no, always, on-failure or on-failure:TIMES"),
+    ...put("exit-policy", exitPolicyName, exitPolicy !== undefined, "any-failure, all or any"),
+    ...(flags.bool("record-exit") ? [{ name: parseAcIdentifier(recordExit), value: "true" }] : []),
+  ];
 }
 
 function podIsolators(flags: FlagValues): Isolator[] {

@@ -136,6 +136,13 @@ export class DataDir {
   podsIn(state: PodStateDir): string {
     return join(this.pods, state);
   }
+  /** Links NAME → UUID (`--pod-name`). */
+  get podNames(): string {
+    return join(this.pods, "names");
+  }
+  podName(name: string): string {
+    return join(this.podNames, name);
+  }
   pod(state: PodStateDir, uuid: PodUuid): string {
     return join(this.podsIn(state), uuid);
   }
@@ -155,6 +162,18 @@ export class PodFiles {
   /** Its mtime is the pod's creation time. */
   get created(): string {
     return join(this.dir, "pod-created");
+  }
+  /** The pod's name, when it was given one. */
+  get name(): string {
+    return join(this.dir, "name");
+  }
+  /** There: the pod is removed when it is over (`--rm`). */
+  get removeAtEnd(): string {
+    return join(this.dir, "remove-at-end");
+  }
+  /** What a detached pod, and rkt for it, wrote to standard output and error. */
+  get console(): string {
+    return join(this.dir, "console");
   }
   appInfo(app: string): string {
     return join(this.dir, "appsinfo", app);

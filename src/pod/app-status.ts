@@ -1,12 +1,14 @@
 /** How the apps of a pod are doing: from the files that stage1 writes into rkt/status (src/stage1-contract/files.ts). */
 
+import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import type { Host } from "../host/host.ts";
-import { appStatusFiles } from "../stage1-contract/files.ts";
+import { appStatusFiles, POD_STATUS_FILE } from "../stage1-contract/files.ts";
 import type { Pod } from "./find.ts";
+import { appNames } from "./names.ts";
 import { podFileTime, readPodFile, readPodNumber } from "./read.ts";
 import { isAfterRun } from "./state.ts";
-import { createdAt, markedAt, startedAt } from "./view.ts";
+import { createdAt, markedAt, startedAt, wasReady } from "./view.ts";
 
 export interface AppStatus {
   readonly state: "unknown" | "created" | "running" | "exited";
@@ -22,6 +24,15 @@ export interface AppStatus {
   readonly oom: boolean;
   /** The status, where the pod's systemd says that the app had it by exiting: an app that systemd could not start has one of systemd.exec(5)'s. */
   readonly systemdStatus: number | undefined;
+  /** How often it was started again. */
+  readonly restarts: number;
+  /** What its life before the last restart ended with. */
+  readonly lastExitCode: number | undefined;
+  /**
+   * True when nobody wrote the status down: the app ran, the pod's first process was killed, and with it the kernel killed everything in the pod
+   * (pid_namespaces(7)). For fly with a recorded exit: the shell was killed, which takes the app along.
+   */
+  readonly killedWithPod: boolean;
 }
 
 /** Reads one app's files; what is missing is answered from the pod's own times and state, as rkt 1.x did. */
@@ -29,8 +40,12 @@ export function appStatus(host: Host, pod: Pod, app: string): AppStatus {
   const dir = statusDirectory(host, pod);
   const files = appStatusFiles(app);
   const exit = readPodNumber(host, pod, `${dir}/${files.status}`);
-  const result = readResult(readPodFile(host, pod, `${dir}/${files.result}`, 4096)?.text ?? "");
-  const signal = result.signal;
+  const read = (file: string) => readResult(readPodFile(host, pod, `${dir}/${file}`, 4096)?.text ?? "");
+  const killedWithPod =
+    exit === undefined && isAfterRun(pod.state) && wasKilledWithPod(host, pod, `${dir}/${files.started}`);
+  const result = killedWithPod ? KILLED : read(files.result);
+  const signal = exit === undefined && !killedWithPod ? undefined : result.signal;
+  const last = read(files.lastResult);
   const finished = podFileTime(host, pod, `${dir}/${files.status}`) ?? podFileTime(host, pod, `${dir}/${files.result}`);
   const created = podFileTime(host, pod, `${dir}/${files.created}`);
   const started = podFileTime(host, pod, `${dir}/${files.started}`);
@@ -41,12 +56,25 @@ export function appStatus(host: Host, pod: Pod, app: string): AppStatus {
     state: unfinished ? "unknown" : exit !== undefined ? "exited" : waits ? "created" : stateFromPod(pod),
     created: created ?? createdAt(host, pod),
     started: waits || unfinished ? undefined : (started ?? startedAt(host, pod)),
-    finished: finished ?? markedAt(pod),
-    exitCode: exit === undefined ? undefined : signal === undefined ? exit : 128 + signal.number,
+    finished: (exit === undefined ? undefined : finished) ?? markedAt(pod),
+    exitCode: signal === undefined ? exit : 128 + signal.number,
     signal: signal?.name,
-    oom: result.oom,
+    oom: exit !== undefined && result.oom,
     systemdStatus: result.exited,
+    restarts: readPodNumber(host, pod, `${dir}/${files.restarts}`) ?? 0,
+    lastExitCode: last.signal === undefined ? last.exited : 128 + last.signal.number,
+    killedWithPod,
   };
+}
+
+const KILLED: Result = { signal: { name: "SIGKILL", number: 9 }, oom: false, exited: undefined };
+
+/** The stage1 had started its apps, and the machine has not been switched off since: what nobody recorded then was ended by the kernel. */
+function wasKilledWithPod(host: Host, pod: Pod, startedFile: string): boolean {
+  const started = podFileTime(host, pod, startedFile);
+  if (started === undefined || !wasReady(host, pod)) return false;
+  const uptime = Number(readFileSync("/proc/uptime", "latin1").split(" ")[0]);
+  return Number(started) / 1e9 > Date.now() / 1000 - uptime;
 }
 
 /** The exit statuses of apps that left one, in the order of `apps`. */
@@ -57,6 +85,18 @@ export function exitStatuses(host: Host, pod: Pod, apps: readonly string[]): Map
     if (exitCode !== undefined) statuses.set(app, exitCode);
   }
   return statuses;
+}
+
+/** What the pod itself ended with: the status of `rkt run`. Undefined while it lives, and when no app of it left or got a status. */
+export function podExitStatus(host: Host, pod: Pod): number | undefined {
+  if (!isAfterRun(pod.state)) return undefined;
+  const recorded = readPodNumber(host, pod, `${statusDirectory(host, pod)}/${POD_STATUS_FILE}`);
+  if (recorded !== undefined) return recorded;
+  const apps = appNames(host, pod).map(({ name }) => appStatus(host, pod, name));
+  const killed = apps.find(({ killedWithPod }) => killedWithPod);
+  if (killed !== undefined) return killed.exitCode;
+  // It was asked to end, and its apps did.
+  return apps.some(({ exitCode }) => exitCode !== undefined) ? 0 : undefined;
 }
 
 function stateFromPod(pod: Pod): AppStatus["state"] {

@@ -28,6 +28,11 @@ export function explainApp(host: Host, pod: Pod, app: RuntimeApp, messages: read
 
 function sentence(pod: Pod, app: RuntimeApp, status: AppStatus): { text: string; remedy: string | undefined } {
   const { exitCode, signal } = status;
+  if (status.killedWithPod)
+    return {
+      text: "the kernel killed it with the pod: the pod's first process, or its supervisor, was killed (SIGKILL)",
+      remedy: "look for who sent SIGKILL: `rkt stop --force`, a supervisor's timeout, the kernel's messages",
+    };
   if (exitCode === undefined) return withoutStatus(pod, status);
   if (status.oom) {
     const limit = memoryLimit(app.app?.isolators ?? []);

@@ -9,6 +9,7 @@ import { isErrno } from "../host/errno.ts";
 import type { Host } from "../host/host.ts";
 import { tryLock, unlock } from "../host/lock.ts";
 import { openPodDir } from "./pod-dir.ts";
+import { uuidOfName } from "./pod-name.ts";
 import { type ProcessFinder, processFinder } from "./processes.ts";
 import { lockTells, type PodState, podState } from "./state.ts";
 
@@ -70,12 +71,15 @@ export function* eachPod(
 }
 
 /**
- * The one pod whose UUID begins with `text`, in either case; the caller closes it. Throws rkt's errors: NOT_FOUND `no matches found for "x"`, AMBIGUOUS
+ * The one pod that is called `text`, or whose UUID begins with it, in either case; the caller closes it. Throws rkt's errors: NOT_FOUND `no matches found for "x"`, AMBIGUOUS
  * `ambiguous uuid, N matches`, USAGE `UUID cannot be empty`.
  */
 export function findPod(reader: PodReader, text: string): Pod {
   const prefix = text.toLowerCase();
   if (prefix === "") throw new RktError("USAGE", "UUID cannot be empty");
+  const named = uuidOfName(reader.dataDir, text);
+  const called = named === undefined ? undefined : openPod(reader, named);
+  if (called !== undefined) return called;
   const matches = isUuid(prefix)
     ? [prefix]
     : podNames(reader.dataDir, POD_STATE_DIRS).filter(

@@ -5,6 +5,7 @@ import type { PodStateDir } from "../core/data-dir.ts";
 import { errorLine } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { tryLock } from "../host/lock.ts";
+import { releaseLostNames } from "./claim-pod-name.ts";
 import { eachPod, type Pod } from "./find.ts";
 import { moveToGarbage, type Remover, removeGarbage } from "./remove.ts";
 import { changedAt } from "./view.ts";
@@ -41,6 +42,7 @@ export async function collectGarbage(remover: Remover, options: GcOptions): Prom
     remover.tell(`moving expired prepared pod ${quoted(pod.uuid)} to garbage`);
     await moveToGarbage(remover, pod, "garbage");
   });
+  releaseLostNames(remover);
   let failures = 0;
   const remove = async (pod: Pod) => {
     options.say(`Garbage collecting pod ${quoted(pod.uuid)}`);
@@ -48,7 +50,8 @@ export async function collectGarbage(remover: Remover, options: GcOptions): Prom
   };
   await each(remover, ["exited-garbage"], async (pod) => {
     if (pod.state === "exited deleting") return;
-    if (isOlder(pod, options.gracePeriod)) return remove(pod);
+    // `--rm`: whoever was to remove it at its end was killed.
+    if (existsSync(`/proc/self/fd/${pod.fd}/remove-at-end`) || isOlder(pod, options.gracePeriod)) return remove(pod);
     const period = goDuration(options.gracePeriod);
     remover.tell(`pod ${quoted(pod.uuid)} not removed: still within grace period (${period})`);
   });

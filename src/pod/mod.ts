@@ -4,8 +4,9 @@
  * hands over; the commands list, status, stop, rm, gc and the services read.
  */
 
-export { type AppStatus, appStatus, exitStatuses } from "./app-status.ts";
+export { type AppStatus, appStatus, exitStatuses, podExitStatus } from "./app-status.ts";
 export { claimPreparedPod, firstProcess, runningPod } from "./claim.ts";
+export { claimPodName, endLostNamesake, releaseLostNames } from "./claim-pod-name.ts";
 export {
   closePod,
   eachPod,
@@ -24,6 +25,7 @@ export { podIsolation } from "./isolation.ts";
 export { podManifest } from "./manifest.ts";
 export { type AppNames, appImageName, appNames } from "./names.ts";
 export { createPod, ensurePodDirs, movePod, openPodDir, stateDirOf, uuidOf } from "./pod-dir.ts";
+export { isPodName, podNamesByUuid } from "./pod-name.ts";
 export { takePrepareLock } from "./prepare-lock.ts";
 export { killPodProcesses, leavePodCgroup, type ProcessFinder, processFinder } from "./processes.ts";
 export { podFileTime, readPodFile, readPodLink, readPodNumber } from "./read.ts";

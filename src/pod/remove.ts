@@ -15,6 +15,7 @@ import { readMountInfo } from "../host/mount-info.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { OLDEST_INTERFACE, STAGE1_ANNOTATION } from "../stage1-contract/annotations.ts";
 import { formatGcArguments } from "../stage1-contract/ending-arguments.ts";
+import { releasePodName } from "./claim-pod-name.ts";
 import type { Pod, PodReader } from "./find.ts";
 import { movePod, openPodDir } from "./pod-dir.ts";
 import { killPodProcesses } from "./processes.ts";
@@ -75,6 +76,7 @@ export async function removeGarbage(remover: Remover, pod: Pod): Promise<boolean
       return false;
     }
     if (!(await removeCgroups(remover, pod))) return false;
+    releasePodName(remover, pod.uuid, readPodFile(host, pod, "name", 256)?.text.trim() ?? "");
     removeFiles(remover.dataDir, host, pod);
     return true;
   } catch (error) {

@@ -22,7 +22,8 @@ export function createdAt(host: Host, pod: Pod): bigint | undefined {
 /** When the stage1 wrote the pod's process id; undefined for a pod that never got there. */
 export function startedAt(host: Host, pod: Pod): bigint | undefined {
   if (pod.place !== "run" && pod.place !== "exited-garbage") return undefined;
-  return podFileTime(host, pod, "pid") ?? podFileTime(host, pod, "ppid");
+  // The supervisor's first: an app that it starts again has another process each time.
+  return podFileTime(host, pod, "ppid") ?? podFileTime(host, pod, "pid");
 }
 
 /** When gc (or rm) put the pod among the garbage: the directory's ctime, which rename(2) sets. */
@@ -83,6 +84,12 @@ export function recordedPid(host: Host, pod: Pod): number | undefined {
 /** The stage1 says that the pod's init has started the apps. fly has no init: there the recorded process is the app. */
 export function isReady(host: Host, pod: Pod): boolean {
   if (pod.state !== "running") return false;
-  if (readPodLink(host, pod, "stage1/rootfs/rkt/supervisor-status") === "ready") return true;
+  if (wasReady(host, pod)) return true;
   return podFileTime(host, pod, "pgid") !== undefined && readPodNumber(host, pod, "pid") !== undefined;
+}
+
+/** The stage1's mark that it has started the apps. rkt 1.x: "ready". systemd makes ours, and names the whole path (stage1/nspawn/units.ts). */
+export function wasReady(host: Host, pod: Pod): boolean {
+  const mark = readPodLink(host, pod, "stage1/rootfs/rkt/supervisor-status");
+  return mark === "ready" || mark === "/rkt/ready";
 }

@@ -55,6 +55,7 @@ export interface AssembleInput {
   readonly noOverlay: boolean;
   /** The pod gets a user namespace. */
   readonly privateUsers: boolean;
+  readonly podName?: string | undefined;
   /** The pod is started at once, so what that needs is looked at before the pod is made. */
   readonly starts?: {
     readonly interactive: boolean;
@@ -94,6 +95,7 @@ export async function assemblePod(engine: Engine, input: AssembleInput): Promise
     }
     const pod = createPod(engine.dataDir, linux);
     try {
+      if (input.podName !== undefined) await namePod(engine, pod, input.podName);
       input.onUuid?.(pod.uuid);
       const ids = input.privateUsers ? await takeIdRange(engine.dataDir, linux, pod.dir) : undefined;
       await preparePod(engine, pod, { manifest, trees, stage1, noOverlay: input.noOverlay, ids });
@@ -148,6 +150,12 @@ function annotationsOf(content: PodContent): PodManifest["annotations"] {
 
 /** Which flavor of stage1 runs the pod: the same image, command line and status for all. */
 const ISOLATION_ANNOTATION = "isolation";
+
+async function namePod(engine: Engine, pod: PreparedPod, name: string): Promise<void> {
+  const { claimPodName, endLostNamesake, podReader } = await import("../pod/mod.ts");
+  await endLostNamesake(podReader(engine.dataDir, linux), name);
+  claimPodName(podReader(engine.dataDir, linux), pod, name);
+}
 
 function readPodManifest(path: string, text: string): PodManifest {
   try {

@@ -30,6 +30,8 @@ export interface StartOptions {
   readonly hostname: string | undefined;
   readonly resolver: ResolverFiles;
   readonly ipc: string;
+  /** The words of `rkt … rm UUID`: run when the pod is over. */
+  readonly removal?: readonly string[] | undefined;
 }
 
 export interface StartInput {
@@ -55,6 +57,7 @@ export async function startPod(engine: Engine, pod: PreparedPod, input: StartInp
       "UNSUPPORTED",
       `Cannot use --ipc=${options.ipc}: the stage1 ${quoted(stage1.manifest.name)} does not know --ipc (interface version ${stage1.interfaceVersion}, expected 6 or later)`,
     );
+  if (options.removal !== undefined) (await import("./remove-at-end.ts")).removeAtEnd(files, options.removal);
   linux.chdir(pod.dir);
   if (stage1.builtin !== undefined) {
     const entrypoints = await loadEntrypoints(stage1.builtin);

@@ -11,10 +11,28 @@ export const STAGE1_ENV = {
   runtime: "RKT_STAGE1_RUNTIME",
 } as const;
 
+/** In rkt/status: the pod's own exit status, once something but a stop has ended it. No app has such a name. An addition. */
+export const POD_STATUS_FILE = "pod.exit";
+
 /**
  * One app's status files in `stage1/rootfs/rkt/status`. rkt 1.x: APP (decimal exit status), APP-created, APP-started (mtime).
- * Addition: APP-result, lines `code=exited|killed|dumped`, `status=N or signal name`, `result=success|exit-code|signal|oom-kill|…`.
+ * Additions: APP-result, lines `code=exited|killed|dumped`, `status=N or signal name`, `result=success|exit-code|signal|oom-kill|…`; of an app that was started again
+ * APP-restarts (how often) and APP-last-result (how its life before ended).
  */
-export function appStatusFiles(app: string): { status: string; created: string; started: string; result: string } {
-  return { status: app, created: `${app}-created`, started: `${app}-started`, result: `${app}-result` };
+export function appStatusFiles(app: string): {
+  readonly status: string;
+  readonly created: string;
+  readonly started: string;
+  readonly result: string;
+  readonly restarts: string;
+  readonly lastResult: string;
+} {
+  return {
+    status: app,
+    created: `${app}-created`,
+    started: `${app}-started`,
+    result: `${app}-result`,
+    restarts: `${app}-restarts`,
+    lastResult: `${app}-last-result`,
+  };
 }

@@ -8,4 +8,5 @@ export * from "./ending-arguments.ts";
 export * from "./files.ts";
 export * from "./flavors.ts";
 export * from "./isolation.ts";
+export * from "./policies.ts";
 export * from "./run-arguments.ts";

@@ -18,9 +18,11 @@ import {
   isErrno,
   MS,
   O,
+  PR,
+  SIGNAL,
 } from "../../src/host/mod.ts";
 import type { App, PodManifest, RuntimeApp } from "../../src/spec/appc/mod.ts";
-import type { RunArguments } from "../../src/stage1-contract/mod.ts";
+import { type RunArguments, recordsExit, restartOf } from "../../src/stage1-contract/mod.ts";
 import { appEnvironment, DEFAULT_PATH } from "../common/app-environment.ts";
 import { attach } from "../common/attach.ts";
 import { findProgram } from "../common/find-binary.ts";
@@ -29,15 +31,17 @@ import { makeDirectoryInRoot, makeFileInRoot, openInRoot, openRoot, statInRoot }
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { recordIsolation } from "../common/isolation.ts";
 import { type AppMount, appMounts } from "../common/mounts.ts";
+import { supportsNotify } from "../common/notify.ts";
 import { plan } from "../common/plan.ts";
-import { lockDescriptor, readRunRequest } from "../common/pod.ts";
+import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
 import { isSilenced } from "../common/stdio.ts";
 import { makeReadOnly, type OpenVolume, openVolume } from "../common/volumes.ts";
 import { boundingSet } from "../nspawn/sandbox.ts";
 import { filterLines } from "../nspawn/seccomp.ts";
+import { SUPERVISED, supervise } from "./supervise.ts";
 
 export const run: RunEntrypoint = async (argv, io) => {
-  const { host, emit, podDir } = io;
+  const { host, podDir } = io;
   const { run, manifest, files } = readRunRequest(argv, podDir);
   const [app, ...others] = manifest.apps;
   if (app?.app === undefined || others.length > 0) {
@@ -50,8 +54,10 @@ export const run: RunEntrypoint = async (argv, io) => {
       "INVALID_INPUT",
       `image ${quoted(app.image.name ?? "")} has an empty "exec" (try --exec=BINARY)`,
     );
-  sayWhatHasNoEffect(io, run, manifest, app.app);
-  if (run.debug) for (const text of plan(manifest, run, false)) emit({ kind: "debug", source: "stage1", text });
+  const supervised = io.env[SUPERVISED] !== undefined;
+  // Said already, by the run that became the shell.
+  if (!supervised) sayWhatHasNoEffect(io, run, manifest, app.app);
+  if (run.debug) for (const text of plan(manifest, run, false)) io.emit({ kind: "debug", source: "stage1", text });
   const silenced = STREAMS.map((stream) => isSilenced(app, stream));
 
   const rootfs = files.appRootfs(app.name);
@@ -73,23 +79,39 @@ export const run: RunEntrypoint = async (argv, io) => {
     throw new RktError("UNSUPPORTED", `fly mounts a tmpfs volume once: ${quoted(twice)} has several targets`);
   const volumes = mounts.map((mount) => ({ mount, open: openVolume(host, podDir, mount.volume, mount.recursive) }));
   const system = systemMounts(host);
+  const notifySocket = supportsNotify(files, app) ? io.env["NOTIFY_SOCKET"] : undefined;
+  const notify: Record<string, string> = notifySocket === undefined ? {} : { NOTIFY_SOCKET: notifySocket };
   const lockFd = lockDescriptor(io.env);
   const caller = callerState(host);
+  if (recordsExit(manifest) && !supervised) {
+    const restart = restartOf(manifest);
+    return supervise(argv, io, { files, app: app.name, restart, lockFd, env: definedVariables(io.env) });
+  }
   writePids(files, host);
   recordIsolation(files, "fly", run, manifest);
   host.close(root);
 
   // From here to execve: synchronous calls only.
-  enterRoot(host, rootfs, app, system, volumes, run.dnsMode ?? { resolv: "default", hosts: "default" }, files);
+  enterRoot(
+    host,
+    rootfs,
+    app,
+    system,
+    volumes,
+    run.dnsMode ?? { resolv: "default", hosts: "default" },
+    files,
+    notifySocket,
+  );
   host.setGroups(identity.groups);
   host.setResGid(identity.gid);
   host.setResUid(identity.uid);
+  if (supervised) dieWithShell(host);
   changeDirectory(host, workingDirectory);
   silence(host, silenced);
   return handOver(host, caller, {
     path: binary,
     argv: [program, ...args],
-    env: { ...Object.fromEntries(environment), ...socketVariables(caller, io.env) },
+    env: { ...Object.fromEntries(environment), ...socketVariables(caller, io.env), ...notify },
     keep: [lockFd],
   });
 };
@@ -105,6 +127,12 @@ function sayWhatHasNoEffect(io: Stage1Io, run: RunArguments, manifest: PodManife
   for (const handler of app.eventHandlers) warn(`fly runs the app alone: its ${handler.name} handler has no effect`);
   if (run.hostname !== undefined) warn("fly uses the host's name: --hostname has no effect");
   if (manifest.ports.length > 0) warn("fly uses the host's network: --port has no effect");
+}
+
+/** After the change of users, which takes the setting away (prctl(2)). A shell starts its background with INT and QUIT ignored. */
+function dieWithShell(host: Host): void {
+  host.prctl(PR.SET_PDEATHSIG, SIGNAL.KILL);
+  host.resetSignals([SIGNAL.INT, SIGNAL.QUIT]);
 }
 
 /** In the order of their descriptors. */
@@ -148,6 +176,7 @@ function enterRoot(
   volumes: readonly { mount: AppMount; open: OpenVolume }[],
   dns: { resolv: string; hosts: string },
   files: PodFiles,
+  notifySocket: string | undefined,
 ): void {
   host.unshare(CLONE.NEWNS);
   // slave, not private: what the host mounts later below a volume is still seen; what is mounted here never reaches the host.
@@ -169,6 +198,8 @@ function enterRoot(
   );
   // Before the volumes, which may bring files of their own: nothing is made in a directory of the host.
   resolverFiles(host, root, dns, files);
+  // One in the abstract namespace is the host's network's, and fly's.
+  if (notifySocket?.startsWith("/") === true) bindFile(host, root, notifySocket, notifySocket);
   for (const { mount, open } of volumes) {
     if (mount.readOnly) makeReadOnly(host, open.fd);
     const what = `volume ${quoted(mount.volume.name)}`;
@@ -190,12 +221,7 @@ function directoryInRoot(host: Host, root: number, path: string): number {
 
 /** resolv.conf and hosts by mode: the host's own files, stage0's, or what the image has. */
 function resolverFiles(host: Host, root: number, dns: { resolv: string; hosts: string }, files: PodFiles): void {
-  const bind = (source: string, target: string) => {
-    makeFileInRoot(host, root, target);
-    const place = openInRoot(host, root, target, O.PATH);
-    host.mount(source, `/proc/self/fd/${place}`, null, MS.BIND, null);
-    host.close(place);
-  };
+  const bind = (source: string, target: string) => bindFile(host, root, source, target);
   const written = join(files.stage1Rootfs, "etc");
   if (dns.resolv === "host") bind("/etc/resolv.conf", "/etc/resolv.conf");
   if (dns.resolv === "stage0") bind(join(written, "rkt-resolv.conf"), "/etc/resolv.conf");
@@ -206,6 +232,13 @@ function resolverFiles(host: Host, root: number, dns: { resolv: string; hosts: s
     writeFileSync(join(written, "rkt-hosts"), "127.0.0.1 localhost localdomain\n", { mode: 0o644 });
     bind(join(written, "rkt-hosts"), "/etc/hosts");
   }
+}
+
+function bindFile(host: Host, root: number, source: string, target: string): void {
+  makeFileInRoot(host, root, target);
+  const place = openInRoot(host, root, target, O.PATH);
+  host.mount(source, `/proc/self/fd/${place}`, null, MS.BIND, null);
+  host.close(place);
 }
 
 function changeDirectory(host: Host, path: string): void {

@@ -139,8 +139,10 @@ function writeApp(host: Host, pod: PodInit, app: PodApp, manifest: PodManifest, 
   const { identity, runtimeApp } = app.unit;
   addIdentity(host, pod.root, identity);
   for (const gid of identity.groups) addIdentity(host, pod.root, { uid: 0, gid });
+  const journal = { none: "no", console: "too", output: "only" } as const;
   const options = {
-    ...({ input: "none", mutable: true, journal: later.dev.journal, console: later.dev.console } as const),
+    ...({ input: "none", mutable: true, restarts: false, console: later.dev.console } as const),
+    journal: journal[later.dev.journal ?? "none"],
     kernel: kernelRelease(),
     disks: readDisks().map(({ name }) => `/rkt/disks/${name}`),
     disableCapabilities: later.capabilities === undefined,

@@ -28,8 +28,8 @@ const LINKS = [
 export interface DevOptions {
   /** A mount point for the pod's console. */
   readonly console: boolean;
-  /** Descriptors 1 and 2 are sockets, which cannot be opened by name; the logs of many images are links to /dev/stdout. These get the console. */
-  readonly journal: boolean;
+  /** Where descriptors 1 and 2 are sockets, which cannot be opened by name: the file that the logs of images that are links to /dev/stdout get instead. */
+  readonly journal: "console" | "output" | undefined;
   /** The pod's users, where it has a user namespace: the devices belong to its root. The caller makes files as that root (asFileOwner). */
   readonly ids: IdRange | undefined;
 }
@@ -64,10 +64,11 @@ function fill(host: Host, dev: number, { console, journal }: DevOptions): void {
       ["stdout", 1],
       ["stderr", 2],
     ] as const)
-      host.symlinkat(journal ? "console" : `/proc/self/fd/${fd}`, dev, name);
+      host.symlinkat(journal ?? `/proc/self/fd/${fd}`, dev, name);
     for (const [name, major, minor] of NODES) host.mknodat(dev, name, S.IFCHR | 0o666, { major, minor });
     if (existsSync("/dev/net/tun")) host.mknodat(dev, "net/tun", S.IFCHR | 0o666, { major: 10, minor: 200 });
-    if (console) host.mknodat(dev, "console", S.IFREG | 0o600, { major: 0, minor: 0 });
+    const points = [...(console ? ["console"] : []), ...(journal === "output" ? [journal] : [])];
+    for (const name of points) host.mknodat(dev, name, S.IFREG | 0o600, { major: 0, minor: 0 });
   } finally {
     host.umask(mask);
   }

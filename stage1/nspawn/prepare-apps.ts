@@ -12,6 +12,7 @@ import { resolveIdentity } from "../common/identity.ts";
 import { makeDirectoryInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
 import type { Stage1Io } from "../common/io.ts";
 import { appMounts } from "../common/mounts.ts";
+import { supportsNotify } from "../common/notify.ts";
 import { type OpenVolume, openVolume, type VolumeUsers } from "../common/volumes.ts";
 import type { AppMounts } from "./app-mounts.ts";
 import { ioMux } from "./iomux.ts";
@@ -111,6 +112,7 @@ export function prepareApp(
         ...{ runtimeApp, app, identity, binary, volumes },
         sockets: appSockets(manifest, runtimeApp, inherited),
         mux: ioMux(manifest, runtimeApp),
+        notify: supportsNotify(files, runtimeApp),
       },
       mounts: { name, readOnlyRoot, hasHosts, volumes, writable },
       environment,

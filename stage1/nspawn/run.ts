@@ -18,7 +18,7 @@ import {
 import { asFileOwner, CLONE, callerState, type Host, handOver, MS } from "../../src/host/mod.ts";
 import { joinNetns, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
 import { ISOLATOR, type PodManifest, rateLimit } from "../../src/spec/appc/mod.ts";
-import { appStatusFiles, type RunArguments } from "../../src/stage1-contract/mod.ts";
+import { appStatusFiles, journalOf, type RunArguments } from "../../src/stage1-contract/mod.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { recordIsolation } from "../common/isolation.ts";
 import { plan } from "../common/plan.ts";
@@ -37,13 +37,14 @@ import { limitsDisks } from "./limits.ts";
 import { mountLogs, openLogs } from "./logs.ts";
 import { filterPod, hasPodFilter } from "./pod-filter.ts";
 import { limitPod } from "./pod-limits.ts";
+import { writePolicies } from "./policies.ts";
 import { type PodApp, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds, wantedDns } from "./resolver.ts";
 import { DEFAULT_CAPABILITIES } from "./sandbox.ts";
 import { inheritedSockets, portsWithSocket } from "./sockets.ts";
 import { supervisor } from "./supervisor.ts";
 import { podSysctls, writeSysctls } from "./sysctl.ts";
-import { type AppInput, defaultTarget } from "./units.ts";
+import { type AppInput, defaultTarget, readyMark } from "./units.ts";
 
 /** Puts what the pod's init needs into the stage1's root, unless it is there, and tells how systemd-nspawn is started: the first words of its command line. */
 export type ProvideSystemd = (files: PodFiles) => readonly [program: string, ...words: string[]];
@@ -94,9 +95,11 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const dnsMode = run.dnsMode ?? { resolv: "default", hosts: "default" };
   const resolver = inPod(() => resolverBinds(files.stage1Rootfs, dnsMode, hostname, network?.dns));
   const journal = writesJournal(manifest);
-  const console = input === "terminal" || (journal && input === "none");
-  const dev = { console, journal: journal && input === "none", ids };
-  if (journal) inPod(() => mkdirSync(join(files.stage1Rootfs, "var/log/journal"), { recursive: true, mode: 0o755 }));
+  const named = journal === "no" || input !== "none" ? undefined : journal === "only" ? "output" : "console";
+  const console = input === "terminal" || named === "console";
+  const dev = { console, journal: named, ids } as const;
+  if (journal !== "no")
+    inPod(() => mkdirSync(join(files.stage1Rootfs, "var/log/journal"), { recursive: true, mode: 0o755 }));
   inPod(() => writeUnits(host, files, manifest, apps, run, { hostname, input, journal, console, limits }));
   if (!run.disablePaths) closeDevices(host, cgroup, layout, apps);
   const capabilities = podCapabilities(run, network !== undefined, DEFAULT_CAPABILITIES);
@@ -168,7 +171,13 @@ function writeUnits(
     hostname,
     limits,
     ...how
-  }: { hostname: string; input: AppInput; journal: boolean; console: boolean; limits: readonly NamedLimit[] },
+  }: {
+    hostname: string;
+    input: AppInput;
+    journal: "no" | "too" | "only";
+    console: boolean;
+    limits: readonly NamedLimit[];
+  },
 ): void {
   const root = files.stage1Rootfs;
   for (const directory of [UNIT_DIRECTORY, "rkt/env", "rkt/memory", "rkt/status"])
@@ -179,6 +188,7 @@ function writeUnits(
   if (run.mutable) writeFileSync(join(root, "rkt/mutable"), "", { mode: 0o644 });
   const options = {
     ...how,
+    restarts: writePolicies(root, manifest),
     mutable: run.mutable,
     kernel: kernelRelease(),
     disks: run.mutable || apps.some((app) => limitsDisks(app.unit.app)) ? makeDiskNodes(host, root) : [],
@@ -188,8 +198,10 @@ function writeUnits(
     disableSeccomp: run.disableSeccomp,
     limits,
   };
-  const names = manifest.apps.map((app) => app.name);
-  writeFileSync(join(root, UNIT_DIRECTORY, "default.target"), defaultTarget(names, run.mutable), { mode: 0o644 });
+  const started = apps.map(({ unit: { runtimeApp, notify } }) => ({ name: runtimeApp.name, notify }));
+  writeFileSync(join(root, UNIT_DIRECTORY, "default.target"), defaultTarget(started, run.mutable), { mode: 0o644 });
+  const mark = run.mutable ? [] : readyMark(manifest.apps.map((app) => app.name));
+  for (const [file, text] of mark) writeFileSync(join(root, UNIT_DIRECTORY, file), text, { mode: 0o644 });
   for (const app of apps) {
     for (const [file, { text, mode }] of appFiles(app, manifest, options)) {
       const path = join(root, file);
@@ -207,11 +219,9 @@ export function kernelRelease(): string {
 }
 
 /** Where the host has a journal, whose tools then show the pod's. */
-function writesJournal({ annotations }: PodManifest): boolean {
-  return (
-    hostRunsSystemd() ||
-    annotations.some(({ name, value }) => name === "coreos.com/rkt/stage1/journal" && value === "true")
-  );
+function writesJournal(manifest: PodManifest): "no" | "too" | "only" {
+  const wanted = journalOf(manifest);
+  return wanted === "no" && hostRunsSystemd() ? "too" : wanted;
 }
 
 /** systemd refuses a numeric User= that its own /etc/passwd lacks (status 217); the names here mean nothing to the apps, which see their images' files. */

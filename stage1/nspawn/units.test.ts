@@ -8,8 +8,9 @@ import { appUnits, type UnitOptions } from "./units.ts";
 
 const OPTIONS: UnitOptions = {
   input: "none",
-  journal: false,
+  journal: "no",
   mutable: false,
+  restarts: false,
   disableCapabilities: false,
   disablePaths: false,
   privateUsers: false,
@@ -38,7 +39,16 @@ function units(
   } as unknown as RuntimeApp;
   const identity = { uid, gid: uid, groups: [], name: undefined, home: undefined };
   return appUnits(
-    { runtimeApp, app: whole, identity, binary: whole.exec[0] ?? "", volumes: [], sockets, mux: undefined },
+    {
+      runtimeApp,
+      app: whole,
+      identity,
+      binary: whole.exec[0] ?? "",
+      volumes: [],
+      sockets,
+      mux: undefined,
+      notify: false,
+    },
     options,
   );
 }

@@ -23,6 +23,8 @@ export interface AppUnit {
   readonly sockets: readonly AppSocket[];
   /** What stands between the app's streams and who attaches to them. */
   readonly mux: IoMux | undefined;
+  /** The app tells when it is ready (sd_notify(3)). */
+  readonly notify: boolean;
 }
 
 /** "terminal": the console, for input and output. "fifo": input.ts fills it. */
@@ -30,10 +32,12 @@ export type AppInput = "none" | "terminal" | "fifo";
 
 export interface UnitOptions extends SandboxOptions {
   readonly input: AppInput;
-  /** Apps write to the pod's journal, which copies to the console; else straight to the console. */
-  readonly journal: boolean;
+  /** "too": apps write to the pod's journal, which copies to the console; "only": to the journal; "no": straight to the console. */
+  readonly journal: "no" | "too" | "only";
   /** The app is started and stopped while the pod runs on. */
   readonly mutable: boolean;
+  /** Ended apps may be started again, by app-ended. */
+  readonly restarts: boolean;
   /** Device nodes, in the pod's own root, of the host's block devices. */
   readonly disks: readonly string[];
 }
@@ -50,6 +54,10 @@ export function appUnits(unit: AppUnit, options: UnitOptions): Map<string, strin
     // systemd offers the descriptors that it was started with to the units it knows before its first job: what the root slice refers to (seen with 252).
     files.set(`-.slice.d/${name}.conf`, text(["[Unit]", `Wants=${name}.socket`]));
   }
+  if (namedOutput(unit, options)) {
+    files.set(`output@${name}.socket`, outputSocket(name));
+    files.set(`output@${name}.service`, outputService(name));
+  }
   if (hasLimits(unit.app)) {
     const limits = limitLines(unit.app, options.disks);
     files.set(sliceName(name), text(["[Unit]", "DefaultDependencies=no", "", "[Slice]", ...limits]));
@@ -58,10 +66,21 @@ export function appUnits(unit: AppUnit, options: UnitOptions): Map<string, strin
   return files;
 }
 
-/** The target that systemd starts: every app; in a pod that apps are added to later, the mark that it is ready for them. */
-export function defaultTarget(apps: readonly string[], mutable = false): string {
-  const services = [...apps.map((app) => `${app}.service`), ...(mutable ? ["supervisor-ready.service"] : [])].join(" ");
-  return text(["[Unit]", "Description=rkt pod", "DefaultDependencies=no", `Wants=${services}`]);
+/**
+ * The target that systemd starts: every app; in a pod that apps are added to later, the mark that it is ready for them. It is reached, and the pod ready (systemd-nspawn(1),
+ * --notify-ready=), when those apps are that tell.
+ */
+export function defaultTarget(
+  apps: readonly { readonly name: string; readonly notify: boolean }[],
+  mutable = false,
+): string {
+  const services = (chosen: typeof apps) => chosen.map(({ name }) => `${name}.service`);
+  const telling = services(apps.filter(({ notify }) => notify));
+  const wanted = [...services(apps), mutable ? "supervisor-ready.service" : "supervisor-ready.socket"];
+  return text([
+    ...["[Unit]", "Description=rkt pod", "DefaultDependencies=no", `Wants=${wanted.join(" ")}`],
+    ...(telling.length > 0 ? [`After=${telling.join(" ")}`] : []),
+  ]);
 }
 
 function appService(unit: AppUnit, options: UnitOptions): string {
@@ -79,7 +98,9 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     // Two units: where one has both triggers, systemd does not pass the app's status on ("multiple trigger source candidates", seen with 252).
     `OnSuccess=app-succeeded@${name}.service`,
     `OnFailure=app-failed@${name}.service`,
+    ...(options.restarts ? ["StartLimitIntervalSec=0"] : []),
     ...startedBefore(identity, options),
+    ...(namedOutput(unit, options) ? [`Wants=output@${name}.socket`, `After=output@${name}.socket`] : []),
     ...(unit.sockets.length > 0 ? [`Requires=${name}.socket`, `After=${name}.socket`] : []),
     ...(unit.mux === undefined ? [] : [`Requires=iomux-${name}.service`, `After=iomux-${name}.service`]),
     "",
@@ -87,6 +108,8 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     // Whoever starts it later is told when its program cannot be executed.
     ...(options.mutable ? ["Type=exec"] : []),
     "Restart=no",
+    // From any process of the app: many start through a shell script.
+    ...(unit.notify ? ["Type=notify", "NotifyAccess=all"] : []),
     "TimeoutStartSec=0",
     `SyslogIdentifier=${name}`,
     // Handlers run as root (rkt 1.x), but in the app's root and with its limits.
@@ -96,7 +119,41 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     ...identityLines(identity),
     ...stdio(unit, options),
     ...oomScoreLines(app),
+    ...(namedOutput(unit, options) ? [`BindPaths=${outputFifo(name)}:/dev/output:norbind`] : []),
     ...sandboxLines(sandboxOf(unit), options),
+  ]);
+}
+
+/**
+ * What an app of the journal alone opens as /dev/stdout or /dev/stderr (dev.ts): its own are sockets, which cannot be opened by name. What is written there goes to the
+ * journal through cat(1), which systemd starts when something is.
+ */
+export function outputFifo(app: string): string {
+  return `/rkt/output/${app}`;
+}
+
+function namedOutput({ runtimeApp }: AppUnit, { journal, input }: UnitOptions): boolean {
+  return journal === "only" && input === "none" && streamMode(runtimeApp, "stdout") !== "null";
+}
+
+function outputSocket(name: string): string {
+  return text([
+    ...["[Unit]", "DefaultDependencies=no", "Conflicts=halt.target", "Before=halt.target", ""],
+    ...["[Socket]", `ListenFIFO=${outputFifo(name)}`, "SocketMode=0622", "DirectoryMode=0755"],
+  ]);
+}
+
+function outputService(name: string): string {
+  return text([
+    ...["[Unit]", "DefaultDependencies=no", "Conflicts=halt.target", "Before=halt.target"],
+    ...["Wants=systemd-journald.service", "After=systemd-journald.service", "StartLimitIntervalSec=0", ""],
+    ...[
+      "[Service]",
+      "ExecStart=/bin/cat",
+      "StandardInput=socket",
+      "StandardOutput=journal",
+      `SyslogIdentifier=${name}`,
+    ],
   ]);
 }
 
@@ -115,12 +172,26 @@ function appSocket({ runtimeApp: { name }, sockets }: AppUnit): string {
   ]);
 }
 
+/**
+ * The mark that the apps have been started (the contract's rkt/supervisor-status, a link to "ready"). systemd makes it by itself, for a FIFO that nobody uses:
+ * a program for it would be a process more at each start.
+ */
+export function readyMark(apps: readonly string[]): [string, string][] {
+  const unit = ["[Unit]", "DefaultDependencies=no", "Conflicts=halt.target", "Before=halt.target"];
+  const after = `After=${apps.map((app) => `${app}.service`).join(" ")}`;
+  const socket = ["[Socket]", "ListenFIFO=/rkt/ready", "SocketMode=0600", "Symlinks=/rkt/supervisor-status"];
+  return [
+    ["supervisor-ready.socket", text([...unit, after, "", ...socket])],
+    ["supervisor-ready.service", text([...unit, "", "[Service]", "Type=oneshot", "ExecStart=/usr/bin/cat /dev/null"])],
+  ];
+}
+
 /** What an app needs besides itself. Nothing for root on a console: a process more at the start is a twentieth of it. */
 function startedBefore({ uid }: Identity, { journal, input }: UnitOptions): string[] {
   const units = [
-    ...(journal ? ["systemd-journald.service"] : []),
+    ...(journal === "no" ? [] : ["systemd-journald.service"]),
     // With a terminal for its input systemd gives the app the console itself.
-    ...(uid !== 0 && input !== "terminal" ? ["console-access.service"] : []),
+    ...(uid !== 0 && input !== "terminal" && journal !== "only" ? ["console-access.service"] : []),
   ];
   return units.length === 0 ? [] : [`Wants=${units.join(" ")}`, `After=${units.join(" ")}`];
 }
@@ -168,7 +239,8 @@ function stdio({ runtimeApp: app, mux }: AppUnit, { input, journal }: UnitOption
     if (streamMode(app, stream) === "null") return "null";
     // "tty" would be the same descriptor, but at the unit's end systemd sets the console's mode back, and the other apps' users could no longer open it by
     // name (console-access.service). For the journal's copy on the console it does that to TTYPath: a file that is not there.
-    return journal && input === "none" ? "journal+console" : "file:/dev/console";
+    if (journal === "no" || input !== "none") return "file:/dev/console";
+    return journal === "only" ? "journal" : "journal+console";
   };
   const source = () => {
     if (mux?.tty.includes("stdin")) return "tty-force";

@@ -3,11 +3,13 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { createConnection } from "node:net";
-import { basename, join } from "node:path";
-import { buildAci, type Files } from "../harness/images.ts";
+import { join } from "node:path";
+import { buildAci } from "../harness/images.ts";
 import { type Launched, launchRkt } from "../harness/launch.ts";
+import { perlFiles } from "../harness/perl.ts";
 import { freePort } from "../harness/registry.ts";
 import { type TestRkt, testRkt, until } from "../harness/rkt.ts";
+
 import { runProgram } from "../harness/temporary.ts";
 
 setDefaultTimeout(300_000);
@@ -28,18 +30,6 @@ for my $fd (3 .. 2 + $ENV{LISTEN_FDS}) {
 }
 exit 7;
 `;
-
-/** perl-base, as the host has it: the program and its libraries. The harness makes executable what lies in a bin directory, and a loader must be. */
-function perlFiles(): Files {
-  const files: Record<string, Files[string]> = { "usr/bin/perl": readFileSync("/usr/bin/perl") };
-  for (const [, path = ""] of runProgram(["ldd", "/usr/bin/perl"]).matchAll(/(\/\S+) \(0x/g)) {
-    const name = path.slice(1);
-    const inBin = `bin/${basename(path)}`;
-    files[inBin] = readFileSync(path);
-    files[name] = { link: `/${inBin}` };
-  }
-  return files;
-}
 
 let rkt: TestRkt;
 let image: string;

@@ -6,6 +6,7 @@ import type { Host } from "../../host/host.ts";
 import { linux } from "../../host/linux.ts";
 import { eachPod, LISTED_PLACES, type Pod, podReader } from "../../pod/find.ts";
 import { appImageName, appNames } from "../../pod/names.ts";
+import { podNamesByUuid } from "../../pod/pod-name.ts";
 import { createdAt, manifestExpected, podNetworks, startedAt } from "../../pod/view.ts";
 import type { Writable } from "../../spec/json-text.ts";
 import type { Command, CommandInput, Output } from "../command.ts";
@@ -31,15 +32,24 @@ async function listCommand({ engine, flags, output }: CommandInput): Promise<voi
   const format = jsonFormat(flags);
   const podJson = format === undefined ? undefined : (await import("../pod-json.ts")).podJson;
   const reader = podReader(engine.dataDir, linux);
+  const names = podNamesByUuid(engine.dataDir);
+  // A column of rkt 1.x's callers does not move: the last one, where there is something to show.
+  const named = names.size > 0;
   const full = flags.bool("full");
-  const rows: string[][] = flags.bool("no-legend") ? [] : [full ? FULL_LEGEND : SHORT_LEGEND];
+  const rows: string[][] = flags.bool("no-legend")
+    ? []
+    : [[...(full ? FULL_LEGEND : SHORT_LEGEND), ...(named ? ["NAME"] : [])]];
   const pods: Writable[] = [];
   const notes: string[] = [];
   const problems: string[] = [];
   for (const pod of eachPod(reader, LISTED_PLACES, (text) => notes.push(text))) {
+    const name = names.get(pod.uuid);
     const onProblem = (what: string) => (error: unknown) => problems.push(`${what}:\n  ${errorLine(error)}`);
-    if (podJson !== undefined) pods.push(podJson(linux, pod, onProblem(`Unable to read pod ${pod.uuid} manifest`)));
-    else rows.push(...podRows(linux, pod, full, onProblem));
+    if (podJson !== undefined)
+      pods.push(podJson(linux, pod, onProblem(`Unable to read pod ${pod.uuid} manifest`), { name }));
+    else
+      for (const [index, row] of podRows(linux, pod, full, onProblem).entries())
+        rows.push(named ? [...row, index === 0 ? (name ?? "") : ""] : row);
     if (pod.supervisorLost) notes.push(lostSupervisorNote(pod));
   }
   // Go's nil slice.

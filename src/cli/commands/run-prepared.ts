@@ -13,7 +13,7 @@ import { startPod } from "../../stage0/run.ts";
 import { stage1OfTree } from "../../stage0/stage1-image.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { checkMetadata } from "../pod-command.ts";
-import { START_FLAGS } from "../pod-flags.ts";
+import { END_FLAGS, START_FLAGS } from "../pod-flags.ts";
 import { readStartOptions } from "../start-options.ts";
 
 export const command: Command = {
@@ -21,12 +21,12 @@ export const command: Command = {
   summary: "Run a prepared application pod in rkt",
   usage: "[--net=NETWORKS] UUID",
   description: "Becomes the pod that `rkt prepare` made. The exit status is the pod's, as with `rkt run`.",
-  flags: [...START_FLAGS, { name: "no-overlay", kind: "bool", usage: "", hidden: true }],
+  flags: [...START_FLAGS, ...END_FLAGS, { name: "no-overlay", kind: "bool", usage: "", hidden: true }],
   requiresRoot: true,
   run: runPreparedCommand,
 };
 
-async function runPreparedCommand(input: CommandInput): Promise<never> {
+async function runPreparedCommand(input: CommandInput): Promise<number> {
   const { engine, flags, args } = input;
   const [uuid, ...others] = args;
   if (uuid === undefined || others.length > 0) throw new RktError("USAGE", "must provide exactly one UUID");
@@ -37,6 +37,13 @@ async function runPreparedCommand(input: CommandInput): Promise<never> {
   const manifest = parsePodManifest(readFileSync(new PodFiles(pod.dir).manifest, "utf8"));
   if (start.interactive && manifest.apps.length > 1)
     throw new RktError("USAGE", "interactive option only supports pods with one app");
+  if (flags.bool("detach")) {
+    if (start.interactive) throw new RktError("USAGE", "flags --detach and --interactive are mutually exclusive");
+    return (await import("../detach-pod.ts")).detachPod(input, pod, manifest, { isPrepared: true });
+  }
+  const removal = flags.bool("rm")
+    ? (await import("../own-command-line.ts")).removalWords(engine, pod.uuid)
+    : undefined;
   const stage1 = stage1OfTree(stage1Tree(engine, pod.dir));
   const privateUsers = readIdRange(pod.dir) !== undefined;
   requireIsolation(start.require, {
@@ -47,5 +54,5 @@ async function runPreparedCommand(input: CommandInput): Promise<never> {
     insecure: engine.insecure,
   });
   const running = movePod(engine.dataDir, linux, pod, "run");
-  return startPod(engine, running, { manifest, stage1, options: { ...start, resolver } });
+  return startPod(engine, running, { manifest, stage1, options: { ...start, resolver, removal } });
 }

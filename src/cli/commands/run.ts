@@ -5,13 +5,15 @@ import { RktError } from "../../core/errors.ts";
 import { quoted } from "../../core/text.ts";
 import { linux } from "../../host/mod.ts";
 import { movePod } from "../../pod/mod.ts";
+import { parseAcIdentifier } from "../../spec/appc/mod.ts";
 import { abandonPod, rememberHome } from "../../stage0/abandon-pod.ts";
-import { assemblePod } from "../../stage0/assemble-pod.ts";
+import { type AssembleInput, assemblePod } from "../../stage0/assemble-pod.ts";
 import { resolverFiles } from "../../stage0/resolver-files.ts";
 import { startPod } from "../../stage0/run.ts";
+import { SUPERVISION_ANNOTATION } from "../../stage1-contract/policies.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { checkMetadata, checkNet, readAssembleInput } from "../pod-command.ts";
-import { APP_FLAGS, PREPARE_FLAGS, STAGE1_FLAGS, START_FLAGS } from "../pod-flags.ts";
+import { APP_FLAGS, END_FLAGS, PREPARE_FLAGS, STAGE1_FLAGS, START_FLAGS } from "../pod-flags.ts";
 import { isInteractive } from "../pod-options.ts";
 import { readStartOptions } from "../start-options.ts";
 
@@ -23,10 +25,13 @@ export const command: Command = {
 
 rkt becomes the pod: its exit status is that of the first app that failed, 0 when all ended well, 254 when rkt itself failed. Whoever started rkt supervises the pod.
 
+With --detach the pod runs in the background: as a transient unit where systemd runs, else in a session of its own. rkt prints the pod's UUID when the apps have been started; its status is the pod's when that has ended already.
+
 Arguments for an app follow "--"; "---" ends them, and another image may follow.`,
   flags: [
     ...PREPARE_FLAGS,
     ...START_FLAGS,
+    ...END_FLAGS,
     ...STAGE1_FLAGS,
     { name: "uuid-file-save", kind: "string", usage: "write the pod's UUID to this file" },
   ],
@@ -35,11 +40,14 @@ Arguments for an app follow "--"; "---" ends them, and another image may follow.
   run: runCommand,
 };
 
-async function runCommand(input: CommandInput): Promise<never> {
+async function runCommand(input: CommandInput): Promise<number> {
   const { engine, flags } = input;
   const assemble = readAssembleInput(input);
   const given = readStartOptions(flags);
   const start = { ...given, interactive: given.interactive || input.images.some(isInteractive) };
+  const detach = flags.bool("detach");
+  if (detach && start.interactive)
+    throw new RktError("USAGE", "flags --detach and --interactive are mutually exclusive");
   checkNet(start.net, flags);
   checkMetadata(start.net, flags);
   resolverFiles(start.dns);
@@ -47,22 +55,36 @@ async function runCommand(input: CommandInput): Promise<never> {
     throw new RktError("USAGE", "interactive option only supports one image");
   const uuidFile = flags.string("uuid-file-save");
   const { pod, manifest, stage1 } = await assemblePod(engine, {
-    ...assemble,
+    ...(detach ? withJournal(assemble) : assemble),
     starts: start,
     onUuid: (uuid) => {
       if (uuidFile !== "") saveUuid(uuidFile, uuid);
     },
   });
+  if (detach) return (await import("../detach-pod.ts")).detachPod(input, pod, manifest);
   // Straight to run: this process owns the pod, so nobody needs it in "prepared".
   const running = movePod(engine.dataDir, linux, pod, "run");
   const home = rememberHome();
   try {
-    const options = { ...start, resolver: resolverFiles(start.dns) };
+    const removal = flags.bool("rm")
+      ? (await import("../own-command-line.ts")).removalWords(engine, running.uuid)
+      : undefined;
+    const options = { ...start, resolver: resolverFiles(start.dns), removal };
     return await startPod(engine, running, { manifest, stage1, options });
   } catch (error) {
     await abandonPod(engine, running, home);
     throw error;
   }
+}
+
+/** A pod in the background writes a journal of its own, for `rkt logs`, unless its annotation says otherwise. */
+function withJournal(assemble: AssembleInput): AssembleInput {
+  const { content } = assemble;
+  if (content.kind !== "images") return assemble;
+  const name = parseAcIdentifier(SUPERVISION_ANNOTATION.journal);
+  if (content.pod.annotations.some((one) => one.name === name)) return assemble;
+  const annotations = [...content.pod.annotations, { name, value: "only" }];
+  return { ...assemble, content: { ...content, pod: { ...content.pod, annotations } } };
 }
 
 export function saveUuid(path: string, uuid: string): void {

@@ -16,6 +16,7 @@ import {
   type PodState,
   podIsolation,
   podManifest,
+  podNamesByUuid,
   podNetworks,
   podReader,
   recordedPid,
@@ -71,7 +72,8 @@ async function statusCommand(input: CommandInput): Promise<void> {
   if (finish !== 0)
     pod = await waitFor(reader, pod, finish, "error waiting for pod to finish", ({ state }) => isFinished(state));
   try {
-    await tellStatus(pod, format, await imageSigners(engine), output);
+    const name = podNamesByUuid(engine.dataDir).get(pod.uuid);
+    await tellStatus(pod, format, { name, signerOf: await imageSigners(engine) }, output);
     if (pod.supervisorLost) output.error(lostSupervisorNote(pod));
   } finally {
     closePod(linux, pod);
@@ -130,10 +132,16 @@ function readiness(pod: Pod): boolean {
   return isReady(linux, pod);
 }
 
-async function tellStatus(pod: Pod, format: JsonFormat | undefined, signerOf: SignerOf, output: Output): Promise<void> {
+async function tellStatus(
+  pod: Pod,
+  format: JsonFormat | undefined,
+  { name, signerOf }: { readonly name: string | undefined; readonly signerOf: SignerOf },
+  output: Output,
+): Promise<void> {
   if (format !== undefined) {
     const problems: unknown[] = [];
-    const value = podJson(linux, pod, (error) => problems.push(error), signerOf, podIsolation(linux, pod));
+    const isolation = podIsolation(linux, pod);
+    const value = podJson(linux, pod, (error) => problems.push(error), { name, signerOf, isolation });
     if (problems.length > 0) throw new RktError("INVALID_INPUT", "unable to print status", { cause: problems[0] });
     output.stdout(formatted(value, format));
     return;
@@ -144,6 +152,7 @@ async function tellStatus(pod: Pod, format: JsonFormat | undefined, signerOf: Si
   if (created !== undefined) say(`created=${goTime(created)}`);
   if (started !== undefined) say(`started=${goTime(started)}`);
   if (pod.state === "running" || pod.state === "exited") say(`networks=${networksText(podNetworks(linux, pod))}`);
+  if (name !== undefined) say(`name=${name}`);
   if (!HAS_RUN.includes(pod.state)) return;
   const pid = await pidOf(pod);
   if (pid !== undefined) say(`pid=${pid}`);
