@@ -8,6 +8,7 @@ import type { Emit, RktEvent } from "../core/events.ts";
 import { printable } from "../core/text.ts";
 import type { Output } from "./command.ts";
 import { jsonProgress, liveProgress, type Progress, plainProgress } from "./progress.ts";
+import { remedyOf } from "./remedy.ts";
 import type { Terminal } from "./terminal.ts";
 
 export type ProgressStyle = "auto" | "tty" | "plain" | "json";
@@ -105,7 +106,7 @@ function isBug(error: unknown): boolean {
 function hintOf(error: unknown): string | undefined {
   for (let current = error; current instanceof Error; current = current.cause)
     if (current instanceof RktError && current.hint !== undefined) return current.hint;
-  return undefined;
+  return remedyOf(error);
 }
 
 /** Lines of ours may have several lines and tabs; no other control character is ours, and one that a server or an image chose could rewrite the screen. */

@@ -27,7 +27,7 @@ export function readDocument(text: string, document: string): Place {
   } catch (cause) {
     // Also a RangeError, when a hostile document nests deeper than the stack.
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new RktError("INVALID_INPUT", `Cannot read ${document}: it is not JSON (${reason})`, { cause });
+    throw new RktError("INVALID_INPUT", `Cannot read ${document}: it is not JSON (${reason})`);
   }
   const place = { document, path: "", value };
   if (!isObject(value)) throw complaint(place, `expected an object, got ${kindOf(value)}`);

@@ -40,6 +40,25 @@ export function findProgram(
   );
 }
 
+/** Below what is mounted later it cannot be looked at. Throws NOT_FOUND or INVALID_INPUT: systemd would tell only that there is none, from inside the pod. */
+export function checkWorkingDirectory(
+  host: Host,
+  root: number,
+  app: RuntimeApp,
+  mounts: readonly { readonly target: string }[],
+): void {
+  const path = app.app?.workingDirectory || "/";
+  const later = [...mounts.map(({ target }) => target), "/dev", "/proc", "/sys", "/tmp"];
+  if (later.some((target) => path === target || path.startsWith(`${target}/`))) return;
+  const status = statInRoot(host, root, path);
+  if (status !== undefined && (status.mode & S.IFMT) === S.IFDIR) return;
+  throw new RktError(
+    status === undefined ? "NOT_FOUND" : "INVALID_INPUT",
+    `Cannot start app ${quoted(app.name)}: its working directory ${quoted(path)} ${status === undefined ? "does not exist in the image" : "is no directory"}`,
+    { hint: "name another with --working-dir, or mount a volume there" },
+  );
+}
+
 /** The absolute path inside the root of a command that is entered: its mounts are there by now. Throws NOT_FOUND when a relative name is in no directory of `path`. */
 export function findCommand(host: Host, root: number, program: string, path: string): string {
   const found = program.startsWith("/") ? program : search(host, root, candidates(program, path, "/"), () => false);

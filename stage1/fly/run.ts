@@ -25,7 +25,7 @@ import type { App, PodManifest, RuntimeApp } from "../../src/spec/appc/mod.ts";
 import { type RunArguments, recordsExit, restartOf } from "../../src/stage1-contract/mod.ts";
 import { appEnvironment, DEFAULT_PATH } from "../common/app-environment.ts";
 import { attach } from "../common/attach.ts";
-import { findProgram } from "../common/find-binary.ts";
+import { checkWorkingDirectory, findProgram } from "../common/find-binary.ts";
 import { resolveIdentity } from "../common/identity.ts";
 import { makeDirectoryInRoot, makeFileInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
@@ -67,6 +67,7 @@ export const run: RunEntrypoint = async (argv, io) => {
   const workingDirectory = app.app.workingDirectory === "" ? "/" : app.app.workingDirectory;
   const [program = "", ...args] = app.app.exec;
   const { mounts, unfilled } = appMounts(manifest, app, false);
+  checkWorkingDirectory(host, root, app, mounts);
   const binary = findProgram(host, root, app, environment.get("PATH") ?? DEFAULT_PATH, mounts);
   const [missing] = unfilled;
   if (missing !== undefined)

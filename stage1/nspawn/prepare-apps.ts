@@ -7,7 +7,7 @@ import { quoted } from "../../src/core/text.ts";
 import { type Host, isDirectory, isErrno, O } from "../../src/host/mod.ts";
 import { type App, apparmorProfile, type PodManifest, type RuntimeApp, type Volume } from "../../src/spec/appc/mod.ts";
 import { appEnvironment, DEFAULT_PATH } from "../common/app-environment.ts";
-import { findProgram } from "../common/find-binary.ts";
+import { checkWorkingDirectory, findProgram } from "../common/find-binary.ts";
 import { resolveIdentity } from "../common/identity.ts";
 import { makeDirectoryInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
 import type { Stage1Io } from "../common/io.ts";
@@ -85,6 +85,7 @@ export function prepareApp(
     const environment = appEnvironment(name, app.environment, identity);
     const binary = findProgram(host, root, runtimeApp, environment.get("PATH") ?? DEFAULT_PATH, mounts);
     const writable = unfilled.filter((point) => makePoint(host, root, point.path)).map((point) => point.path);
+    checkWorkingDirectory(host, root, runtimeApp, mounts);
     for (const point of unfilled)
       emit({
         kind: "debug",

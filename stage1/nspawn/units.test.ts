@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { RktError } from "../../src/core/errors.ts";
-import { BLANK_APP, type Isolator, type RuntimeApp } from "../../src/spec/appc/mod.ts";
+import { apparmorIsolator, BLANK_APP, type Isolator, type RuntimeApp } from "../../src/spec/appc/mod.ts";
 import { boundingSet, DEFAULT_CAPABILITIES } from "./sandbox.ts";
 import type { AppSocket } from "./sockets.ts";
 import { commandLine, environmentFile, lineText, pathWord } from "./unit-text.ts";
@@ -113,6 +113,18 @@ describe("an app's units", () => {
       expect(lines(files.get(name), "SystemCallFilter")).toHaveLength(1);
     }
     expect(files.get("app-a\\x2db.slice")).toContain("MemoryMax=64000000\n");
+  });
+  test("an AppArmor profile holds for the app and for what is entered into it", () => {
+    const files = units({ isolators: [apparmorIsolator("web-server")] });
+    for (const name of ["a-b.service", "enter-a-b@.service"])
+      expect(lines(files.get(name), "AppArmorProfile")).toEqual(["AppArmorProfile=web-server"]);
+  });
+  test("limits become settings that systemd knows on cgroup v1 and v2", () => {
+    const limits = { "resource/memory": "64M", "resource/cpu": "250m", "resource/pids": "50" };
+    const slice = units({
+      isolators: Object.entries(limits).map(([name, limit]) => isolator(name, { limit })),
+    }).get("app-a\\x2db.slice");
+    for (const line of ["MemoryMax=64000000", "CPUQuota=25%", "TasksMax=50"]) expect(slice).toContain(`${line}\n`);
   });
   test("an app without limits has no slice", () =>
     expect([...units({}).keys()]).toEqual(["a-b.service", "enter-a-b@.service"]));

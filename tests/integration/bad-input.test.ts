@@ -262,7 +262,7 @@ const PODS: readonly Case[] = [
   [
     "a working directory that is missing, under fly",
     `${FLY} --working-dir=/nowhere ${SHELL}`,
-    'Cannot change to the working directory "/nowhere" of the app',
+    'Cannot start app "busybox": its working directory "/nowhere" does not exist in the image',
   ],
   [
     "a bad name of an app",

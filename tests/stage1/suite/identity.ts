@@ -51,6 +51,18 @@ export function identityCases(stage1: Stage1): void {
     expect(rkt.run([...words, ...app]).stdout).toContain("greeted /srv/tools/bin/greet you");
   });
 
+  test("a working directory that is not there is told before anything runs", () => {
+    for (const [directory, text] of [
+      ["/nowhere", 'Cannot start app "app": its working directory "/nowhere" does not exist in the image'],
+      ["/marker", 'its working directory "/marker" is no directory'],
+    ] as const)
+      expect(run(stage1, "true", { app: [`--working-dir=${directory}`] })).toMatchObject({
+        status: 254,
+        stdout: "",
+        stderr: expect.stringContaining(text),
+      });
+  });
+
   describe("a program that cannot be started is told before anything runs", () => {
     let image = "";
     beforeAll(() => {
