@@ -73,7 +73,13 @@ export const appStart: Entrypoint = async (argv, io) => {
   await statusWritten(host, pod, name);
   for (const file of [files.status, files.result]) removeFileBeneath(host, pathOf(pod.root), `rkt/status/${file}`);
   writeIn(host, pod, "rkt/status", files.started, "", 0o644);
-  return manage(host, pod, [`-reset-failed ${unit}`, `start ${unit}`]);
+  const started = await manage(host, pod, [`-reset-failed ${unit}`, `start ${unit}`]);
+  if (started === 0) return 0;
+  // An app that has ended by now may have been started all the same: only statuses of systemd's own (systemd.exec(5)), and none at all, say that it was not.
+  await statusWritten(host, pod, name);
+  const text = readFileBeneath(host, pathOf(pod.root), `rkt/status/${files.status}`, 4096)?.toString("latin1") ?? "";
+  const status = text === "" ? 254 : Number(text);
+  return status === 254 || (status >= 200 && status <= 245) ? started : 0;
 };
 
 /** Gives 5 for an app whose unit is not loaded, as systemctl does. */
