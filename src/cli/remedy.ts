@@ -1,6 +1,7 @@
 /** What can be done about an error of the kernel that says no more than its name. */
 
 import { readFileSync } from "node:fs";
+import { RktError } from "../core/errors.ts";
 import { SystemCallError } from "../host/errno.ts";
 
 /** By errno(3). */
@@ -32,6 +33,8 @@ const NEEDED: readonly (readonly [bit: number, name: string])[] = [
 /** Undefined when the chain of causes holds no error of the kernel that this knows a way out of. */
 export function remedyOf(error: unknown): string | undefined {
   for (let current = error; current instanceof Error; current = current.cause) {
+    // Where the output goes is the caller's own: a full disk there is none of rkt's.
+    if (current instanceof RktError && current.code === "OUTPUT") return undefined;
     const name = errnoOf(current);
     if (name === "EPERM") return missingCapabilities(readStatus());
     if (name !== undefined && Object.hasOwn(REMEDIES, name)) return REMEDIES[name];
