@@ -45,8 +45,10 @@ export function isolationCases(stage1: Stage1): void {
     });
 
     test("no signal is ignored or blocked, no descriptor but its own three is open, and the umask is 022", () => {
+      // Signals 32 and 33 are the C library's own, which no program can change (nptl(7)): they stay as the caller has them.
+      const ownSignals = 0x1_8000_0000n;
       // busybox's shell, which reads it, ignores SIGQUIT by itself.
-      expect(fact("status.SigIgn")).toBe("0000000000000004");
+      expect(BigInt(`0x${fact("status.SigIgn")}`) & ~ownSignals).toBe(4n);
       expect(fact("status.SigBlk")).toBe(NONE);
       // "": the glob's own, closed by the time that it is looked at.
       const others = of("descriptor.").filter(
