@@ -73,6 +73,8 @@ export interface Launched {
   /** Inodes of the sockets, in order. */
   sockets(): number[];
   over(): boolean;
+  /** Signals the command, not the process that launched it. */
+  kill(signal: NodeJS.Signals): void;
   readonly ended: Promise<Result>;
 }
 
@@ -110,6 +112,10 @@ export function launch(command: readonly string[], settings: CallerSettings): La
     stderr: () => err,
     sockets: () => (existsSync(inodes) ? JSON.parse(readFileSync(inodes, "utf8") || "[]") : []),
     over: () => over,
+    kill: (signal) => {
+      const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim();
+      for (const pid of children.split(" ").filter(Boolean)) process.kill(Number(pid), signal);
+    },
     ended,
   };
 }

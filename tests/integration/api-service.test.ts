@@ -177,6 +177,8 @@ describe("the API", () => {
     const other = connect(`127.0.0.1:${port}`);
     expect((await ask("GetInfo", {}, other)).info.api_version).toBe("1.0.0-alpha");
     other.close();
+    started.kill("SIGTERM");
+    expect((await started.ended).status).toBe(0);
     const both = launchRkt(rkt, ["api-service", "--listen=localhost:1"], { sockets: [`127.0.0.1:${port + 1}`] });
     expect((await both.ended).stderr).toContain("started under systemd.socket(5), but --listen passed! Quitting.");
     service.kill("SIGTERM");
