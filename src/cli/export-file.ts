@@ -1,7 +1,7 @@
 /** Writing one exported file: as a whole or not at all, with the work of foreign programs confined. */
 
 import { spawn } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, openSync, readSync, renameSync, unlinkSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
 import { printable, quoted } from "../core/text.ts";
@@ -75,17 +75,4 @@ function decompressor(blob: number): string[] {
   readSync(blob, start, 0, start.length, 0);
   const program = PROGRAMS.find(([magic]) => magic.every((byte, index) => start[index] === byte))?.[1];
   return program === undefined ? ["cat"] : [program, "--decompress", "--stdout"];
-}
-
-/** Hexadecimal digest of a part of an open file. */
-export function digestOfPart(file: number, algorithm: string, start = 0, size = Number.POSITIVE_INFINITY): string {
-  const hash = createHash(algorithm);
-  const piece = Buffer.allocUnsafe(1024 * 1024);
-  for (let done = 0; done < size; ) {
-    const count = readSync(file, piece, 0, Math.min(piece.length, size - done), start + done);
-    if (count === 0) break;
-    hash.update(piece.subarray(0, count));
-    done += count;
-  }
-  return hash.digest("hex");
 }

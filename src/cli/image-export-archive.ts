@@ -5,6 +5,7 @@ import { type Digest, formatDigest, parseDigest } from "../core/digest.ts";
 import type { Engine } from "../core/engine.ts";
 import { internalError, RktError } from "../core/errors.ts";
 import type { BlobRef, StoredImage } from "../core/spine.ts";
+import { hashFile } from "../host/hash-file.ts";
 import { parseImageManifest } from "../spec/appc/image-manifest.ts";
 import { appcToOciConfig } from "../spec/appc-to-oci.ts";
 import { jsonText, ordered, type Writable } from "../spec/json-text.ts";
@@ -12,7 +13,7 @@ import { MEDIA_TYPE } from "../spec/oci/mod.ts";
 import { checkBlob, openBlob, readBlob } from "../store/mod.ts";
 import { blobsOf } from "../store/record.ts";
 import { type ArchiveWriter, archiveWriter } from "./archive-writer.ts";
-import { decompressTo, digestOfPart, writeWhole } from "./export-file.ts";
+import { decompressTo, writeWhole } from "./export-file.ts";
 import { packDirectory, withUnpacked } from "./image-export.ts";
 
 export type ArchiveFormat = "oci-archive" | "docker-archive";
@@ -118,7 +119,7 @@ async function writeLayer(
   const blob = openBlob(dataDir, layer);
   try {
     const { start, size } = await archive.filled(name, (file) => decompressTo(blob, file));
-    if (digestOfPart(fd, diffId.algorithm, start, size) === diffId.hex) return;
+    if (hashFile(fd, diffId.algorithm, start, size) === diffId.hex) return;
     throw new RktError(
       "DIGEST_MISMATCH",
       `Cannot export blob ${formatDigest(layer.digest)}: uncompressed it is not ${formatDigest(diffId)}`,
@@ -156,7 +157,7 @@ async function exportConverted(
       const { start, size } = await archive.filled(LAYER_PLACEHOLDER, (file) =>
         packDirectory(`${directory}/rootfs`, ["."], file),
       );
-      const diffId = parseDigest(`sha256:${digestOfPart(fd, "sha256", start, size)}`);
+      const diffId = parseDigest(`sha256:${hashFile(fd, "sha256", start, size)}`);
       const config = appcToOciConfig(parseImageManifest(tree.manifest), diffId);
       const named = format === "oci-archive" ? blobName(diffId) : `${diffId.hex}.tar`;
       archive.rename(named);

@@ -7,6 +7,7 @@ import { imageIdFromSha512 } from "../core/digest.ts";
 import type { Engine } from "../core/engine.ts";
 import { internalError, RktError } from "../core/errors.ts";
 import type { RenderedTree, StoredImage } from "../core/spine.ts";
+import { hashFile } from "../host/hash-file.ts";
 import { tryLock } from "../host/lock.ts";
 import { AT, AT_FDCWD, linux, O } from "../host/mod.ts";
 import { removeTree } from "../host/remove-tree.ts";
@@ -15,7 +16,7 @@ import { copyTree } from "../render/copy-tree.ts";
 import { obtainImage } from "../stage0/obtain-image.ts";
 import { renderStored } from "../stage0/render-stored.ts";
 import { openBlob } from "../store/mod.ts";
-import { decompressTo, digestOfPart, run, writeWhole } from "./export-file.ts";
+import { decompressTo, run, writeWhole } from "./export-file.ts";
 
 /** The archive without its compression: the very bytes that the image's id is the digest of. Throws DIGEST_MISMATCH, HOST_PROGRAM, SYSTEM_CALL. */
 export async function exportAci({ dataDir }: Engine, image: StoredImage, output: string): Promise<void> {
@@ -25,7 +26,7 @@ export async function exportAci({ dataDir }: Engine, image: StoredImage, output:
   try {
     await writeWhole(output, async (file) => {
       await decompressTo(blob, file);
-      const id = imageIdFromSha512(digestOfPart(file, "sha512"));
+      const id = imageIdFromSha512(hashFile(file, "sha512"));
       if (id !== image.id)
         throw new RktError("DIGEST_MISMATCH", `Cannot export image ${image.id}: its archive holds ${id}`);
     });

@@ -45,7 +45,8 @@ export function rktGroup(): number | undefined {
   return findGroup("rkt");
 }
 
-function databaseLines(file: string): string[][] {
+/** Lines of a file of passwd(5)'s kind, each in its fields; none where there is no file. */
+export function databaseLines(file: string): string[][] {
   let text: string;
   try {
     text = readFileSync(file, "utf8");

@@ -9,6 +9,7 @@ import { type DataDir, POD_STATE_DIRS, PodFiles } from "../core/data-dir.ts";
 import { RktError } from "../core/errors.ts";
 import { formatIdRange, IDS_PER_POD, type IdRange, parseIdRange, rangesOverlap } from "../core/id-range.ts";
 import { quoted } from "../core/text.ts";
+import { databaseLines } from "../host/accounts.ts";
 import { AT_FDCWD, O } from "../host/constants.ts";
 import { isErrno } from "../host/errno.ts";
 import type { Host } from "../host/host.ts";
@@ -145,14 +146,7 @@ function slotsOf(
 
 /** Every account's own id: the third field of passwd(5) and group(5). */
 function accountIds(file: string): IdRange[] {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch {
-    return [];
-  }
-  return text.split("\n").flatMap((line) => {
-    const id = line.split(":")[2] ?? "";
+  return databaseLines(file).flatMap(([, , id = ""]) => {
     return /^[0-9]{1,10}$/.test(id) ? [{ shift: Number(id), count: 1 }] : [];
   });
 }

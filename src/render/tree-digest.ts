@@ -5,7 +5,8 @@
  */
 
 import { createHash } from "node:crypto";
-import { readdirSync, readSync } from "node:fs";
+import { readdirSync } from "node:fs";
+import { hashFile } from "../host/hash-file.ts";
 import { AT, type FileStatus, type Host, isDirectory, O, S } from "../host/mod.ts";
 import { isAllowedXattr } from "./attributes.ts";
 import { type Lower, OPAQUE, pathIn } from "./below.ts";
@@ -120,12 +121,8 @@ function xattrs(host: Host, root: Lower, path: ByteString, status: FileStatus): 
 function contentHash(host: Host, root: Lower, path: ByteString): string {
   const fd = host.openat(root.fd, toBytes(path), O.RDONLY | O.NOFOLLOW | O.NONBLOCK | O.CLOEXEC, 0);
   try {
-    const hash = createHash("sha256");
-    for (let count = readSync(fd, PIECE); count > 0; count = readSync(fd, PIECE)) hash.update(PIECE.subarray(0, count));
-    return hash.digest("hex");
+    return hashFile(fd, "sha256");
   } finally {
     host.close(fd);
   }
 }
-
-const PIECE = Buffer.allocUnsafe(256 * 1024);

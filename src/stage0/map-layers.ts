@@ -3,8 +3,8 @@
  * (the kernel refuses to map an overlay), and nothing is copied or changed on the disk: all pods of an image share its layers, whatever their users.
  */
 
-import { mkdirSync, rmdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, rmdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import {
@@ -17,10 +17,12 @@ import {
   MOUNT_ATTR,
   MOVE_MOUNT_F_EMPTY_PATH,
   MS,
+  O,
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
   UMOUNT_NOFOLLOW,
 } from "../host/mod.ts";
+import { removeTree } from "../host/remove-tree.ts";
 
 /** Why a file system, a mount or this kernel does not map owners (mount_setattr(2), "ERRORS"). */
 const CANNOT_MAP = ["EINVAL", "EOPNOTSUPP", "ENOSYS", "EPERM"] as const;
@@ -92,7 +94,17 @@ export function canMapLayers(host: Host, layer: string, scratch: string, userns:
     if ((error instanceof RktError && error.code === "UNSUPPORTED") || isErrno(error, ...CANNOT_MAP)) return false;
     throw error;
   } finally {
-    rmSync(scratch, { recursive: true, force: true });
+    // Never across a mount: should one be left, what lies behind it is every pod's layer.
+    removeScratch(host, scratch);
+  }
+}
+
+function removeScratch(host: Host, scratch: string): void {
+  const parent = host.openat(AT_FDCWD, dirname(scratch), O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0);
+  try {
+    removeTree(host, parent, basename(scratch));
+  } finally {
+    host.close(parent);
   }
 }
 

@@ -1,11 +1,11 @@
 /** Blobs: files named by their digest. Anybody in group rkt can write them, so what is read is checked. */
 
-import { readSync } from "node:fs";
 import type { DataDir } from "../core/data-dir.ts";
-import { type Digest, type DigestAlgorithm, formatDigest } from "../core/digest.ts";
+import { type Digest, formatDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import type { BlobRef, StoredImage } from "../core/spine.ts";
 import { openFileBeneath, readAll } from "../host/beneath.ts";
+import { hashFile } from "../host/hash-file.ts";
 import { isErrno } from "../host/mod.ts";
 import { inCas, openStore, RECORD_LIMIT, type Store, type StoreOptions } from "./files.ts";
 import { blobsOf } from "./record.ts";
@@ -48,7 +48,7 @@ export function checkBlob(dataDir: DataDir, blob: BlobRef, options: StoreOptions
   const store = openStore(dataDir, options);
   const fd = openBlob(dataDir, blob, options);
   try {
-    const hex = hashOf(fd, blob.digest.algorithm);
+    const hex = hashFile(fd, blob.digest.algorithm);
     if (hex === blob.digest.hex) return;
     throw new RktError(
       "DIGEST_MISMATCH",
@@ -56,18 +56,6 @@ export function checkBlob(dataDir: DataDir, blob: BlobRef, options: StoreOptions
     );
   } finally {
     store.host.close(fd);
-  }
-}
-
-/** Hexadecimal digest of an open file, from its start. */
-export function hashOf(fd: number, algorithm: DigestAlgorithm): string {
-  const hash = new Bun.CryptoHasher(algorithm);
-  const piece = Buffer.allocUnsafe(1024 * 1024);
-  for (let at = 0; ; ) {
-    const count = readSync(fd, piece, 0, piece.length, at);
-    if (count === 0) return hash.digest("hex");
-    hash.update(piece.subarray(0, count));
-    at += count;
   }
 }
 

@@ -8,8 +8,8 @@ import type { Problem } from "../core/problem.ts";
 import type { BlobRef, StoredImage } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import { openBeneath, openFileBeneath, readFileBeneath, removeFileBeneath, TEMPORARY_PREFIX } from "../host/beneath.ts";
+import { hashFile } from "../host/hash-file.ts";
 import { AT, O, statOf } from "../host/mod.ts";
-import { hashOf } from "./blobs.ts";
 import { tryFetchLock } from "./fetch-lock.ts";
 import { inCas, namesIn, openStore, RECORD_LIMIT, type Store, type StoreOptions } from "./files.ts";
 import { findLeftovers } from "./leftovers.ts";
@@ -112,7 +112,7 @@ function blobFault(
   if (file === undefined) return { kind: "missing-blob", text: "is missing" };
   try {
     if (file.size !== size) return { kind: "wrong-size", text: `has ${file.size} bytes, expected ${size}` };
-    const hex = deep ? hashOf(file.fd, digest.algorithm) : digest.hex;
+    const hex = deep ? hashFile(file.fd, digest.algorithm) : digest.hex;
     return hex === digest.hex
       ? undefined
       : { kind: "wrong-content", text: `has content with ${digest.algorithm}:${hex}` };

@@ -5,9 +5,10 @@
  */
 
 import { createHash } from "node:crypto";
-import { fstatSync, readSync } from "node:fs";
+import { fstatSync } from "node:fs";
 import { type Digest, formatDigest, type ImageId, imageIdFromSha512 } from "../../core/digest.ts";
 import { internalError, RktError } from "../../core/errors.ts";
+import { hashFile } from "../../host/hash-file.ts";
 import type { Host } from "../../host/mod.ts";
 import { decompress } from "./decompress.ts";
 
@@ -20,8 +21,6 @@ export interface ExpectedBlob {
   /** appc: the id that the uncompressed bytes must give. */
   readonly imageId: ImageId | undefined;
 }
-
-const PIECE = 256 * 1024;
 
 /**
  * Reads the blob behind `fd` to its end and hands every uncompressed piece to `take`, valid during the call; the result is their sum. Throws DIGEST_MISMATCH when
@@ -53,15 +52,7 @@ export async function readBlob(
 
 /** Throws DIGEST_MISMATCH, with `failure` as its cause, unless the file has the stored form's digest. */
 function requireStored(fd: number, expected: ExpectedBlob, failure: unknown): void {
-  const hash = createHash(expected.digest.algorithm);
-  const piece = Buffer.allocUnsafeSlow(PIECE);
-  for (let position = 0; ; ) {
-    const length = readSync(fd, piece, 0, PIECE, position);
-    if (length === 0) break;
-    hash.update(piece.subarray(0, length));
-    position += length;
-  }
-  const hex = hash.digest("hex");
+  const hex = hashFile(fd, expected.digest.algorithm);
   if (hex === expected.digest.hex) return;
   throw mismatch(expected, `its content has ${expected.digest.algorithm}:${hex}`, failure);
 }
