@@ -12,7 +12,8 @@ passed=0
 failed=0
 skipped=0
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+failures=$(mktemp)
+trap 'rm -f "$log" "$failures"' EXIT
 
 run() { # run NAME ARGS…: one bun test; adds its counts
   name=$1
@@ -33,6 +34,7 @@ run() { # run NAME ARGS…: one bun test; adds its counts
     mkdir -p build/test-logs
     cp "$log" "$kept"
     echo "   all of its output: $kept"
+    { echo "== $name"; grep -E '^\(fail\)|^error:|^\s+at |^(Expected|Received)' "$log" | head -n 12; } >> "$failures"
   fi
   passed=$((passed + ${p:-0}))
   failed=$((failed + ${f:-0}))
@@ -51,5 +53,7 @@ for suite in "$@"; do
   esac
 done
 
+# Once more at the end: of a long log that is what is kept.
+cat "$failures"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ] && [ $passed -gt 0 ]

@@ -1,6 +1,5 @@
 /** Questions to the operator: on stdout, answered by a line of stdin. */
 
-import { readSync } from "node:fs";
 import type { Dialog } from "../core/dialog.ts";
 import type { Output } from "./command.ts";
 
@@ -18,6 +17,7 @@ export function dialogOn(output: Output): Dialog {
 
 /** Byte by byte: what follows the line belongs to whoever reads next. */
 function readLine(fd: number): string | undefined {
+  const { readSync } = process.getBuiltinModule("node:fs");
   const bytes: number[] = [];
   const one = Buffer.alloc(1);
   while (readSync(fd, one, 0, 1, null) === 1) {

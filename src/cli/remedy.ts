@@ -1,6 +1,5 @@
 /** What can be done about an error of the kernel that says no more than its name. */
 
-import { readFileSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
 import { SystemCallError } from "../host/errno.ts";
 
@@ -58,6 +57,7 @@ export function missingCapabilities(status: string): string | undefined {
 }
 
 function readStatus(): string {
+  const { readFileSync } = process.getBuiltinModule("node:fs");
   try {
     return readFileSync("/proc/self/status", "utf8");
   } catch {

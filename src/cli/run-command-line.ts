@@ -10,7 +10,7 @@ import type { Command } from "./command.ts";
 import { CommandLineError } from "./command-line-error.ts";
 import { dialogOn } from "./dialog.ts";
 import { type ParsedWords, parseWords } from "./flags.ts";
-import { createEngine, GLOBAL_FLAGS } from "./globals.ts";
+import { GLOBAL_FLAGS } from "./globals.ts";
 import { locate } from "./locate.ts";
 import { createReport, type ProgressStyle, type Report } from "./report.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
@@ -35,7 +35,7 @@ export async function runCommandLine(
       terminal,
     });
     for (const notice of parsed.deprecations) terminal.stderr(`${notice}\n`);
-    if (parsed.help || command.run === undefined) {
+    if (parsed.help || (command.run === undefined && command.runAlone === undefined)) {
       report.output.stdout(await pageOf(found));
       return 0;
     }
@@ -74,9 +74,15 @@ export async function locateCommand(words: readonly string[]): Promise<LocatedCo
 }
 
 async function runCommand(command: Command, parsed: ParsedWords, report: Report): Promise<number> {
-  const engine = createEngine(parsed.globals, report.emit, dialogOn(report.output));
+  // The value of a global flag is checked whatever the command.
+  const engine =
+    command.runAlone === undefined || GLOBAL_FLAGS.some(({ name }) => parsed.globals.given(name))
+      ? (await import("./create-engine.ts")).createEngine(parsed.globals, report.emit, dialogOn(report.output))
+      : undefined;
   if (command.requiresRoot === true && process.geteuid?.() !== 0)
     throw new RktError("PERMISSION", "cannot run as unprivileged user");
+  command.runAlone?.(report.output);
+  if (engine === undefined) return 0;
   const { flags, args, images } = parsed;
   return (await command.run?.({ engine, flags, args, images, output: report.output })) ?? 0;
 }

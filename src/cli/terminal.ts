@@ -1,7 +1,8 @@
 /** Synchronous writes to stdout and stderr that are complete whatever the descriptor is: a slow pipe, a non-blocking terminal, a full disk. */
 
-import { writeSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
+import { isErrno } from "../host/errno.ts";
+import { write } from "../host/write.ts";
 
 /** Where the reporter writes; a test's is a list of strings. */
 export interface Terminal {
@@ -21,7 +22,7 @@ export function processTerminal(): Terminal {
         writeFully(1, text);
       } catch (cause) {
         // `rkt list | head -1`: the reader has what it wanted. The command goes on to its end, since half-done work is worse than unread lines.
-        reader = errorCode(cause) !== "EPIPE";
+        reader = !isErrno(cause, "EPIPE");
         if (reader) throw new RktError("OUTPUT", "Cannot write to standard output", { cause });
       }
     },
@@ -39,16 +40,13 @@ function writeFully(fd: number, text: string): void {
   let pause = 1;
   for (let offset = 0; offset < bytes.length; ) {
     try {
-      offset += writeSync(fd, bytes, offset);
+      offset += write(fd, bytes, offset);
       pause = 1;
     } catch (error) {
-      if (errorCode(error) !== "EAGAIN") throw error;
+      if (isErrno(error, "EINTR")) continue;
+      if (!isErrno(error, "EAGAIN")) throw error;
       Bun.sleepSync(pause);
       pause = Math.min(pause * 2, 32);
     }
   }
-}
-
-function errorCode(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
 }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Digest, ImageId } from "./digest.ts";
 import type { PodUuid } from "./uuid.ts";
 
-export const DEFAULT_DATA_DIR = "/var/lib/rkt";
+export { DEFAULT_DATA_DIR } from "./default-data-dir.ts";
 
 /** The version in DATADIR/format. Newer: refused. Older (or absent beside rkt 1.x content): migrated. */
 export const DATA_DIR_FORMAT = 2;

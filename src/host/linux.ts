@@ -7,7 +7,6 @@
  */
 
 import { type Pointer, ptr, read } from "bun:ffi";
-import { endianness } from "node:os";
 import { internalError } from "../core/errors.ts";
 import { AT, KEYCTL_JOIN_SESSION_KEYRING, O, PR, S, SECCOMP_MODE_FILTER } from "./constants.ts";
 import { quotedPath, SystemCallError } from "./errno.ts";
@@ -698,7 +697,7 @@ export const linux: Host = {
   },
 };
 
-if (endianness() !== "LE") throw internalError("rkt runs on little-endian machines only");
+if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) throw internalError("rkt runs on little-endian machines only");
 
 /** True for a directory's status. */
 export function isDirectory(status: FileStatus): boolean {

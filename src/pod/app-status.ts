@@ -1,7 +1,6 @@
 /** How the apps of a pod are doing: from the files that stage1 writes into rkt/status (src/stage1-contract/files.ts). */
 
 import { readFileSync } from "node:fs";
-import { constants } from "node:os";
 import type { Host } from "../host/host.ts";
 import { appStatusFiles, POD_STATUS_FILE } from "../stage1-contract/files.ts";
 import type { Pod } from "./find.ts";
@@ -134,7 +133,7 @@ function readResult(text: string): Result {
 
 /** "KILL", "SIGKILL" or "9". */
 function signalNamed(text: string): { name: string; number: number } | undefined {
-  const known = Object.entries(constants.signals);
+  const known = Object.entries(process.getBuiltinModule("node:os").constants.signals);
   const name = text.startsWith("SIG") ? text : `SIG${text}`;
   const found = known.find(([other, number]) => other === name || String(number) === text);
   return found === undefined ? undefined : { name: found[0], number: found[1] };

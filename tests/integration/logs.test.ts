@@ -103,6 +103,8 @@ describe("a pod with a journal", () => {
     const [directory = ""] = spawnSync("find", [overlay, "-path", "*/upper/var/log/journal/*", "-type", "d"], {
       encoding: "utf8",
     }).stdout.split("\n");
+    // An empty name would be the current directory.
+    expect(directory).toStartWith("/");
     symlinkSync("/etc/shadow", join(directory, "shadow.journal"));
     mkdirSync(join(directory, "directory.journal"));
     spawnSync("mkfifo", [join(directory, "fifo.journal")]);

@@ -10,7 +10,7 @@ export const command: Command = {
   summary: "Print the version and exit",
   usage: "",
   flags: [],
-  run({ output }) {
+  runAlone(output) {
     const architecture = ARCHITECTURES[process.arch] ?? process.arch;
     output.stdout(
       [
