@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { App } from "../../src/spec/appc/mod.ts";
 import { podFilter } from "./pod-filter.ts";
 
 const [X86_64, I386, AARCH64] = [0xc000003e, 0x40000003, 0xc00000b7];
@@ -6,8 +7,8 @@ const ALLOW = 0x7fff0000;
 const EPERM = 0x00050001;
 
 /** Runs the program as the kernel would, on the fields of struct seccomp_data that it reads. */
-function verdict(architecture: number, call: number): number {
-  const program = new DataView(podFilter().buffer);
+function verdict(architecture: number, call: number, apps: readonly App[] = []): number {
+  const program = new DataView(podFilter(apps).buffer);
   let loaded = 0;
   for (let at = 0; ; at += 1) {
     const code = program.getUint16(at * 8, true);
@@ -34,6 +35,21 @@ describe("podFilter", () => {
     for (const call of [0, 1, 59, 101 - 1, 102, 155, 165, 166, 169, 247, 272, 308, 428, 442, 444, 500])
       expect(verdict(X86_64, call)).toBe(ALLOW);
     for (const call of [0, 3, 11, 25 - 1, 27, 21, 217, 310, 346, 428, 442]) expect(verdict(I386, call)).toBe(ALLOW);
+  });
+
+  test("what a capability of an app is for is let through", () => {
+    const isolators = [{ name: "os/linux/capabilities-retain-set", value: { set: ["CAP_SYS_PTRACE", "CAP_KILL"] } }];
+    const app = { exec: ["/bin/true"], user: "0", group: "0", isolators } as unknown as App;
+    for (const [call, answer] of [
+      [101, ALLOW],
+      [310, ALLOW],
+      [321, EPERM],
+      [250, EPERM],
+      [0, ALLOW],
+    ] as const)
+      expect(verdict(X86_64, call, [app])).toBe(answer);
+    expect(verdict(I386, 26, [app])).toBe(ALLOW);
+    expect(verdict(I386, 357, [app])).toBe(EPERM);
   });
 
   test("x32 and other architectures get nothing", () => {

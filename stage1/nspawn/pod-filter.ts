@@ -1,7 +1,8 @@
 /**
  * The seccomp filter of the whole pod, its systemd included: the second wall behind each app's own filter. systemd-nspawn would build one through libseccomp
  * at every start, for three architectures (measured: 30 of 290 ms); this one is a constant program of a hundred instructions, installed right before the hand-over.
- * It denies what systemd-nspawn's denies, and is only used where every app has the default filter, which denies all of this as well.
+ * It denies what systemd-nspawn's denies, and is only used where every app has the default filter, which denies all of this as well, but for the calls that
+ * come with a capability: those the pod's filter lets through too (systemd-nspawn's would not for half of them: bpf, perf_event_open, open_by_handle_at).
  */
 
 import { type Host, SystemCallError } from "../../src/host/mod.ts";
@@ -57,22 +58,17 @@ const DENIED: Readonly<Record<string, readonly [x64: number | null, i386: number
   vm86old: [null, 113],
 };
 
-/** Whether the pod gets this filter in place of systemd-nspawn's own: known numbers, and apps that all have the default filter, without what a capability adds. */
+/** Whether the pod gets this filter in place of systemd-nspawn's own: known numbers, and apps that all have the default filter. */
 export function hasPodFilter(apps: readonly App[], disabled: boolean): boolean {
   return process.arch === "x64" && !disabled && apps.every(hasDefaultFilter);
 }
 
 function hasDefaultFilter({ isolators }: App): boolean {
-  const added = (capabilitySets(isolators).retain ?? []).flatMap((name) => CALLS_BY_CAPABILITY.get(name) ?? []);
-  return (
-    seccompFilter(isolators) === undefined &&
-    seccompProfile(isolators) === undefined &&
-    !added.some((call) => Object.hasOwn(DENIED, call))
-  );
+  return seccompFilter(isolators) === undefined && seccompProfile(isolators) === undefined;
 }
 
-/** Installs the filter on this thread; the program executed next, and all that it starts, has it. */
-export function filterPod(host: Host): void {
+/** Installs the filter for these apps on this thread; the program executed next, and all that it starts, has it. */
+export function filterPod(host: Host, apps: readonly App[]): void {
   try {
     // As systemd-nspawn does, which now may not: the pod must not hold the keys of whoever started it.
     host.joinSessionKeyring();
@@ -80,7 +76,7 @@ export function filterPod(host: Host): void {
     // Inside a container there may be no keyrings at all.
     if (!(error instanceof SystemCallError)) throw error;
   }
-  host.filterSystemCalls(podFilter());
+  host.filterSystemCalls(podFilter(apps));
 }
 
 // struct seccomp_data (seccomp(2)): the call's number, then the architecture. Codes of classic BPF: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, …JGE…, BPF_RET|BPF_K.
@@ -93,7 +89,11 @@ const ALLOW = 0x7fff0000;
 const EPERM = 0x00050001;
 
 /** The program, as struct sock_filter[]. Of another architecture's calls (there is none on this processor) nothing is allowed. */
-export function podFilter(): Uint8Array {
+export function podFilter(apps: readonly App[] = []): Uint8Array {
+  const capabilities = apps.flatMap(({ isolators }) => capabilitySets(isolators).retain ?? []);
+  const granted = new Set(capabilities.flatMap((name) => CALLS_BY_CAPABILITY.get(name) ?? []));
+  const denied = Object.entries(DENIED).filter(([name]) => !granted.has(name));
+  const numbers = (column: 0 | 1) => denied.flatMap(([, row]) => row[column] ?? []);
   const x64 = numbers(0);
   const i386 = numbers(1);
   const instructions: [code: number, whenTrue: number, whenFalse: number, value: number][] = [
@@ -118,8 +118,4 @@ export function podFilter(): Uint8Array {
     program.setUint32(index * 8 + 4, value, true);
   });
   return new Uint8Array(program.buffer);
-}
-
-function numbers(column: 0 | 1): number[] {
-  return Object.values(DENIED).flatMap((row) => row[column] ?? []);
 }

@@ -138,7 +138,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   writeSysctls(host, sysctls);
   inPod(() => mountControllers(host, files.stage1Rootfs, cgroup, layout));
   // Last: from here on this process could not do much of the above any more.
-  if (ownFilter) filterPod(host);
+  if (ownFilter) filterPod(host, filtered);
   return handOver(host, caller, { ...target, keep: [lockFd, ...(network?.portSockets ?? [])] });
 }
 
