@@ -7,7 +7,7 @@ DESTDIR ?=
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts')
 STAGE1_SOURCES := $(shell find stage1 -type f -not -name '*.test.ts')
 
-.PHONY: help setup build stage1 demo test test-unit test-integration bench soak check install uninstall clean format
+.PHONY: help setup build stage1 man deb demo test test-unit test-integration test-deb test-docs bench soak check install uninstall clean format
 
 help:
 	@echo "make demo      set up, build, and run a verified image as a pod, step by step"
@@ -16,6 +16,9 @@ help:
 	@echo "make bench     rkt beside runc, crun, podman, umoci, tar: bench/RESULTS.md (BENCH_RUNS=15)"
 	@echo "make soak      loops, kills, crowds and fuzzing, about half an hour: docs/evidence/soak.md"
 	@echo "make check     types, format, lint, and the repository's own rules"
+	@echo "make deb       build/rkt_VERSION_ARCH.deb, for Debian 12 and 13"
+	@echo "make test-deb  the package in fresh Debians 12 and 13, lintian, completions in real shells: docs/evidence/packages.md"
+	@echo "make test-docs the shell blocks of the documents that are marked as runnable"
 	@echo "make install   for this machine, or into DESTDIR for a package; PREFIX=/usr"
 	@echo "make uninstall takes the files away; images, pods, configuration and users stay"
 
@@ -72,7 +75,23 @@ check: setup
 format: setup
 	@node_modules/@biomejs/cli-linux-$(ARCH:aarch64=arm64)/biome check --write .
 
-install: build
+man: setup
+	@$(BUN) --no-env-file tools/build-man.ts
+
+deb: build man
+	@tools/build-deb.sh
+
+test-deb:
+	@tools/setup.sh build test deb
+	@$(MAKE) --no-print-directory deb
+	@tools/run-tests.sh packages
+
+test-docs:
+	@tools/setup.sh build test
+	@$(MAKE) --no-print-directory build/rkt
+	@tools/run-tests.sh docs
+
+install: build man
 	@tools/install.sh install "$(DESTDIR)" "$(PREFIX)"
 
 uninstall:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # usage: tools/install.sh install|uninstall DESTDIR PREFIX
-# install: the executable, the stage1 images, bash completion, units, and the tables of users and directories. With DESTDIR (packaging) that is all; without it the
+# install: the executable, the stage1 images, manual pages, completions, units, and the tables of users and directories. With DESTDIR (packaging) that is all; without it the
 # tables are applied too: users, groups, the data directory, the configuration directories. What is there already is kept, so it is an upgrade as well.
 # uninstall: takes the files away; images, pods, configuration and users stay.
 set -eu
@@ -11,8 +11,10 @@ case $prefix in
   *) echo "install: cannot use PREFIX \"$prefix\": expected an absolute path" >&2; exit 2 ;;
 esac
 lib=$destdir$prefix/lib
+share=$destdir$prefix/share
 rkt=$destdir$prefix/bin/rkt
-completion=$destdir$prefix/share/bash-completion/completions/rkt
+# Debian's zsh looks for what packages bring there.
+case $prefix in /usr) zsh=$share/zsh/vendor-completions/_rkt ;; *) zsh=$share/zsh/site-functions/_rkt ;; esac
 
 install_files() {
   install -D -m 755 build/rkt "$rkt"
@@ -23,6 +25,7 @@ install_files() {
   # A binary that was stripped, or cut short, is no longer rkt: it must say its own name.
   "$rkt" version | grep -q '^rkt Version: ' || { echo "install: \"$rkt\" does not run" >&2; exit 1; }
 
+  install -D -m 755 dist/setup-data-dir.sh "$lib/rkt/setup-data-dir.sh"
   install -D -m 644 dist/sysusers.d/rkt.conf "$lib/sysusers.d/rkt.conf"
   install -D -m 644 dist/tmpfiles.d/rkt.conf "$lib/tmpfiles.d/rkt.conf"
   for unit in dist/init/systemd/*; do
@@ -30,43 +33,27 @@ install_files() {
     install -D -m 644 "$unit" "$target"
     sed -i "s|@PREFIX@|$prefix|" "$target"
   done
-  install -d -m 755 "${completion%/*}"
-  "$rkt" completion bash > "$completion"
-  chmod 644 "$completion"
+  install -d -m 755 "$share/man/man1"
+  install -m 644 build/man/*.1 "$share/man/man1"
+  complete bash "$share/bash-completion/completions/rkt"
+  complete zsh "$zsh"
+  complete fish "$share/fish/vendor_completions.d/rkt.fish"
 }
 
-# sysusers.d(5), as far as the table uses it.
-make_accounts() {
-  command -v groupadd > /dev/null || { echo "install: cannot make users: groupadd is missing; run: apt-get install passwd" >&2; exit 1; }
-  sed 's/#.*//' dist/sysusers.d/rkt.conf | while read -r kind name other rest; do
-    case $kind in
-      g) getent group "$name" > /dev/null || groupadd --system "$name" ;;
-      u)
-        comment=${rest#\"}
-        getent passwd "$name" > /dev/null ||
-          useradd --system --no-create-home --home-dir / --shell /usr/sbin/nologin --comment "${comment%%\"*}" "$name"
-        ;;
-      m) id -nG "$name" | tr ' ' '\n' | grep -qx "$other" || usermod --append --groups "$other" "$name" ;;
-    esac
-  done
-}
-
-# tmpfiles.d(5), as far as the table uses it.
-make_directories() {
-  sed 's/#.*//' dist/tmpfiles.d/rkt.conf | while read -r kind path mode owner group; do
-    [ "$kind" = d ] || continue
-    install -d -m "$mode" -o "$owner" -g "$group" "$path"
-    # A zero in front: chmod keeps the set-group-id bit, which is inherited, unless five digits say otherwise.
-    chmod "0$mode" "$path"
-  done
+complete() { # complete SHELL FILE
+  install -d -m 755 "${2%/*}"
+  "$rkt" completion "$1" > "$2"
+  chmod 644 "$2"
 }
 
 uninstall() {
-  if [ -z "$destdir" ] && [ -x "$rkt" ] && "$rkt" list --no-legend | cut -f 4 | grep -q running; then
+  if [ -z "$destdir" ] && [ -x "$rkt" ] && "$rkt" list --no-legend | awk -F '\t+' '$4 == "running" { found = 1 } END { exit !found }'; then
     echo "install: cannot uninstall: pods are running (see: rkt list)" >&2
     exit 1
   fi
-  rm -f "$rkt" "$completion" "$lib/sysusers.d/rkt.conf" "$lib/tmpfiles.d/rkt.conf"
+  rm -f "$rkt" "$lib/rkt/setup-data-dir.sh" "$lib/sysusers.d/rkt.conf" "$lib/tmpfiles.d/rkt.conf"
+  rm -f "$share/bash-completion/completions/rkt" "$zsh" "$share/fish/vendor_completions.d/rkt.fish"
+  rm -f "$share"/man/man1/rkt.1 "$share"/man/man1/rkt-*.1
   for unit in dist/init/systemd/*; do rm -f "$lib/systemd/system/${unit##*/}"; done
   for image in nspawn host fly coreos; do rm -f "$lib/rkt/stage1-images/stage1-$image.aci"; done
   rmdir "$lib/rkt/stage1-images" "$lib/rkt" 2> /dev/null || true
@@ -83,7 +70,6 @@ if [ -z "$destdir" ] && [ "$(id -u)" -ne 0 ]; then
 fi
 install_files
 [ -z "$destdir" ] || exit 0
-make_accounts
-make_directories
+dist/setup-data-dir.sh dist/sysusers.d/rkt.conf dist/tmpfiles.d/rkt.conf
 missing=$(tools/setup.sh --missing run)
 [ -z "$missing" ] || echo "install: rkt is installed; to run pods it needs packages that are missing: apt-get install $missing"

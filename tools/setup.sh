@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what a target needs and this machine lacks: Debian packages (as root), and the exact npm packages of package-lock.json.
-# usage: tools/setup.sh build|run|demo|test|bench …    Does nothing, in about 50 ms, when everything is there.
+# usage: tools/setup.sh build|run|demo|test|deb|bench …    Does nothing, in about 50 ms, when everything is there.
 #        tools/setup.sh --missing run                   only says which Debian packages are missing: what an installed rkt needs
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,6 +9,7 @@ build="ca-certificates make xz-utils debian-archive-keyring gcc libc6-dev"
 run="util-linux mount gpgv iptables containernetworking-plugins xz-utils bzip2 zstd"
 demo="$run busybox-static gnupg umoci"
 test="$demo nftables skopeo docker-registry mmdebstrap attr acl iproute2 procps strace libcap2-bin apache2-utils openssl python3-minimal curl passwd tzdata systemd systemd-container runit s6"
+deb="lintian man-db groff zsh fish"
 bench="$test runc crun podman systemd-container"
 
 only_say=
@@ -23,8 +24,9 @@ for set in "$@"; do
     run) packages="$packages $run" ;;
     demo) packages="$packages $demo" ;;
     test) packages="$packages $test" ;;
+    deb) packages="$packages $deb" ;;
     bench) packages="$packages $bench" ;;
-    *) echo "setup: unknown set \"$set\", expected build, run, demo, test or bench" >&2; exit 2 ;;
+    *) echo "setup: unknown set \"$set\", expected build, run, demo, test, deb or bench" >&2; exit 2 ;;
   esac
 done
 
@@ -73,5 +75,6 @@ if [ "$(cat $stamp 2>/dev/null)" != "$(cksum < package-lock.json)" ]; then
 fi
 
 case " $* " in
+  *" deb "*) tools/test-packages.sh trixie ;;
   *" test "*) tools/test-packages.sh ;;
 esac

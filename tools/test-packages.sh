@@ -1,6 +1,6 @@
 #!/bin/sh
 # Downloads the Debian packages (with all that they depend on) of which tests make images: build/.cache/test-packages/NAME/*.deb, once.
-# And small Debians to boot. The host's own sources and apt's signature checks are used; nothing is installed on the host. `make clean` makes the next run ask the mirror again.
+# And small Debians to boot: bookworm, and those that are named as arguments. The host's own sources and apt's signature checks are used; nothing is installed on the host. `make clean` makes the next run ask the mirror again.
 set -eu
 cd "$(dirname "$0")/.."
 cache=build/.cache/test-packages
@@ -56,3 +56,4 @@ fetch redis redis-server
 fetch python python3
 fetch postgres postgresql
 debian bookworm
+for suite in "$@"; do debian "$suite"; done

@@ -25,6 +25,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/cat-manifest.ts")).command,
   },
   {
+    name: "complete",
+    summary: "List names for completion scripts",
+    hidden: true,
+    load: async () => (await import("./commands/complete.ts")).command,
+  },
+  {
     name: "completion",
     summary: "Output shell completion code for the specified shell",
     load: async () => (await import("./commands/completion.ts")).command,
@@ -88,6 +94,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "logs",
     summary: "Print what the apps of a pod have written",
     load: async () => (await import("./commands/logs.ts")).command,
+  },
+  {
+    name: "metadata-service",
+    summary: "Run metadata service",
+    load: async () => (await import("./commands/metadata-service.ts")).command,
   },
   {
     name: "net",

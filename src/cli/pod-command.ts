@@ -1,6 +1,6 @@
 /** What `run` and `prepare` have in common: their words become the input of assemblePod, after every check that needs no image. */
 
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
@@ -98,10 +98,7 @@ export function checkNet(net: string, flags: FlagValues): void {
   }
 }
 
-/**
- * `--mds-register`. Throws USAGE in rkt's words for a pod that could not reach the service, NOT_FOUND where none listens, UNSUPPORTED otherwise: a pod that counts on
- * its metadata must not start without.
- */
+/** `--mds-register`. Throws USAGE in rkt's words for a pod that could not reach the service. */
 export function checkMetadata(net: string, flags: FlagValues): void {
   if (!flags.bool("mds-register")) return;
   if (net.split(",").includes("none"))
@@ -109,10 +106,4 @@ export function checkMetadata(net: string, flags: FlagValues): void {
       "USAGE",
       "--mds-register flag does not work with --net=none. Please use 'host', 'default' or an equivalent network",
     );
-  if (!existsSync("/run/rkt/metadata-svc.sock")) {
-    throw new RktError("NOT_FOUND", "could not reach the metadata service.", {
-      hint: "start it, or leave --mds-register out",
-    });
-  }
-  throw new RktError("UNSUPPORTED", "Cannot use --mds-register: this version does not register pods yet");
 }

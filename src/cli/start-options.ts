@@ -15,6 +15,8 @@ export interface GivenStartOptions {
   readonly dns: DnsOptions;
   /** `--require`. */
   readonly require: readonly IsolationName[];
+  /** `--mds-register`. */
+  readonly registers: boolean;
 }
 
 /** Throws USAGE. `has` false: of a pod that takes neither --ipc nor --interactive. */
@@ -36,5 +38,6 @@ export function readStartOptions(flags: FlagValues, { has = true } = {}): GivenS
     ipc,
     dns: readDnsOptions(flags),
     require: parseRequiredIsolation(flags.list("require")),
+    registers: has && flags.bool("mds-register"),
   };
 }

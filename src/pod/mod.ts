@@ -23,6 +23,7 @@ export { collectGarbage, type GcOptions } from "./gc.ts";
 export { readIdRange, takeIdRange } from "./id-ranges.ts";
 export { podIsolation } from "./isolation.ts";
 export { podManifest } from "./manifest.ts";
+export { registerPod, unregisterPod } from "./metadata.ts";
 export { type AppNames, appImageName, appNames } from "./names.ts";
 export { createPod, ensurePodDirs, movePod, openPodDir, stateDirOf, uuidOf } from "./pod-dir.ts";
 export { isPodName, podNamesByUuid } from "./pod-name.ts";

@@ -17,6 +17,7 @@ import { OLDEST_INTERFACE, STAGE1_ANNOTATION } from "../stage1-contract/annotati
 import { formatGcArguments } from "../stage1-contract/ending-arguments.ts";
 import { releasePodName } from "./claim-pod-name.ts";
 import type { Pod, PodReader } from "./find.ts";
+import { unregisterPod } from "./metadata.ts";
 import { movePod, openPodDir } from "./pod-dir.ts";
 import { killPodProcesses } from "./processes.ts";
 import { readPodFile } from "./read.ts";
@@ -68,6 +69,7 @@ export async function removeGarbage(remover: Remover, pod: Pod): Promise<boolean
     if (!existsSync(pod.dir)) return true; // Another process removed it while we waited.
     if (!(await endProcesses(remover, pod))) return false;
     if (pod.place === "exited-garbage" && !(await stage1Gc(remover, pod))) return false;
+    await unregisterPod(pod.dir, pod.uuid);
     const mounted = unmountPod(host, pod.dir);
     if (mounted.length > 0) {
       tell(

@@ -13,7 +13,7 @@ import type { PreparedPod } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import { asFileOwner, callerState, handOver, linux } from "../host/mod.ts";
 import { openUserNamespace } from "../host/user-namespace.ts";
-import { readIdRange } from "../pod/mod.ts";
+import { readIdRange, registerPod } from "../pod/mod.ts";
 import { overlayOptions } from "../render/mod.ts";
 import type { PodManifest } from "../spec/appc/mod.ts";
 import { formatRunArguments, type RunArguments, STAGE1_ENV } from "../stage1-contract/mod.ts";
@@ -30,6 +30,8 @@ export interface StartOptions {
   readonly hostname: string | undefined;
   readonly resolver: ResolverFiles;
   readonly ipc: string;
+  /** With the metadata service. */
+  readonly registers?: boolean;
   /** The words of `rkt … rm UUID`: run when the pod is over. */
   readonly removal?: readonly string[] | undefined;
 }
@@ -47,7 +49,9 @@ export async function startPod(engine: Engine, pod: PreparedPod, input: StartInp
   const ids = readIdRange(pod.dir);
   await mountTrees(engine, files, { stage1, manifest, ids });
   asFileOwner(linux, ids, () => writeResolverFiles(files, options.resolver));
-  const run = runArguments(engine, pod, options, { ids, mutable: isMutable(manifest) });
+  const apps = manifest.apps.map(({ name }) => name);
+  const mdsToken = options.registers === true ? await registerPod(pod.dir, pod.uuid, apps) : undefined;
+  const run = { ...runArguments(engine, pod, options, { ids, mutable: isMutable(manifest) }), mdsToken };
   writeRuntimeConfig(files, run);
   const env = { ...stage1Environment(), [STAGE1_ENV.lockFd]: String(pod.lockFd) };
   const argv = formatRunArguments(run, stage1.interfaceVersion);
@@ -165,7 +169,7 @@ function writeRuntimeConfig(files: PodFiles, run: RunArguments): void {
   const config = {
     MetadataServiceURL: "",
     PrivateUsers: run.privateUsers ?? "",
-    MDSToken: "",
+    MDSToken: run.mdsToken ?? "",
     Hostname: run.hostname ?? "",
     Debug: run.debug,
     Mutable: run.mutable,

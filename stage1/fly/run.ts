@@ -30,6 +30,7 @@ import { resolveIdentity } from "../common/identity.ts";
 import { makeDirectoryInRoot, makeFileInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { recordIsolation } from "../common/isolation.ts";
+import { METADATA_VARIABLE, metadataUrl } from "../common/metadata.ts";
 import { type AppMount, appMounts } from "../common/mounts.ts";
 import { supportsNotify } from "../common/notify.ts";
 import { plan } from "../common/plan.ts";
@@ -64,6 +65,7 @@ export const run: RunEntrypoint = async (argv, io) => {
   const root = openRoot(host, rootfs);
   const identity = resolveIdentity(host, root, app.app);
   const environment = appEnvironment(app.name, app.app.environment, identity);
+  if (run.mdsToken !== undefined) environment.set(METADATA_VARIABLE, metadataUrl(run.mdsToken, undefined));
   const workingDirectory = app.app.workingDirectory === "" ? "/" : app.app.workingDirectory;
   const [program = "", ...args] = app.app.exec;
   const { mounts, unfilled } = appMounts(manifest, app, false);

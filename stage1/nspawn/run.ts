@@ -16,11 +16,12 @@ import {
   recordPodCgroup,
 } from "../../src/host/cgroup.ts";
 import { asFileOwner, CLONE, callerState, type Host, handOver, MS } from "../../src/host/mod.ts";
-import { joinNetns, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
+import { joinNetns, type NetworkResult, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
 import { ISOLATOR, type PodManifest, rateLimit } from "../../src/spec/appc/mod.ts";
 import { appStatusFiles, journalOf, type RunArguments } from "../../src/stage1-contract/mod.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { recordIsolation } from "../common/isolation.ts";
+import { METADATA_VARIABLE, metadataUrl } from "../common/metadata.ts";
 import { plan } from "../common/plan.ts";
 import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
 import { volumeUsers } from "../common/volumes.ts";
@@ -73,7 +74,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const cgroup = joinCgroup(io, uuid, layout);
   writeFileSync(files.ppid, `${process.pid}\n`, { mode: 0o644 });
   const inherited = inheritedSockets(caller.listenFds);
-  const apps = inPod(() => prepareApps(io, files, manifest, inherited, users));
+  const prepared = inPod(() => prepareApps(io, files, manifest, inherited, users));
   const logs = openLogs(host, logDirectory(manifest), users);
   const served = portsWithSocket(manifest, inherited);
   limitPod(io, manifest, cgroup, layout);
@@ -90,6 +91,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
     dns: wantedDns(files.stage1Rootfs, run.dnsMode?.resolv ?? "default"),
     bandwidth: rateLimit(manifest.isolators, ISOLATOR.networkBandwidth),
   });
+  const apps = withMetadata(prepared, run.mdsToken, network);
   const sysctls = podSysctls(manifest, { net: network !== undefined, ipc: run.ipc !== "parent", ids });
   const hostname = run.hostname ?? `rkt-${uuid}`;
   const dnsMode = run.dnsMode ?? { resolv: "default", hosts: "default" };
@@ -146,6 +148,17 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
 function imageSystemd({ stage1Rootfs: root }: PodFiles): [string, ...string[]] {
   const libraries = [0, 1].map((index) => join(root, `usr/lib/rkt/libraries/${index}`)).join(":");
   return [join(root, "usr/lib/rkt/loader"), "--library-path", libraries, join(root, "usr/bin/systemd-nspawn")];
+}
+
+/** Known only when the pod has its networks. */
+function withMetadata(
+  apps: readonly PodApp[],
+  token: string | undefined,
+  network: NetworkResult | undefined,
+): readonly PodApp[] {
+  if (token === undefined) return apps;
+  const url = metadataUrl(token, network);
+  return apps.map((app) => ({ ...app, environment: new Map([...app.environment, [METADATA_VARIABLE, url]]) }));
 }
 
 /** A cgroup of the pod's own, in every hierarchy, joined and recorded before anything is started in it. */

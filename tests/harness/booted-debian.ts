@@ -68,7 +68,8 @@ export async function bootDebian(options: BootOptions = {}): Promise<BootedDebia
   if (!existsSync(tree)) throw new Error(`no Debian in ${tree}: run tools/setup.sh test`);
   const work = temporaryDirectory("boot");
   for (const name of ["upper", "work", "root", "var"]) mkdirSync(join(work.path, name));
-  spawnSync("cp", ["-a", join(tree, "var/."), join(work.path, "var")]);
+  // Not join(), which would take the dot away, and with it the meaning.
+  spawnSync("cp", ["-a", `${tree}/var/.`, join(work.path, "var")]);
   mkdirSync("/run/systemd/nspawn", { recursive: true, mode: 0o755 });
   const name = `booted-${work.path.slice(-6)}`;
   const { cgroup, kind } = makeCgroup(name);

@@ -1,8 +1,8 @@
 /** rkt api-service: the gRPC service of rkt 1.x. */
 
-import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { RktError } from "../../core/errors.ts";
+import { inheritedSockets, serveInherited } from "../../services/inherited-sockets.ts";
 import type { ApiServer } from "../../services/mod.ts";
 import type { Command, CommandInput } from "../command.ts";
 
@@ -35,7 +35,7 @@ async function apiCommand({ engine, flags, output }: CommandInput): Promise<numb
     ],
     insecureFlags: insecureFlags(engine.insecure),
   });
-  const stop = sockets > 0 ? await serveInherited(server, sockets) : await serveAddress(server, given);
+  const stop = sockets > 0 ? await serveProxied(server, sockets) : await serveAddress(server, given);
   output.error(
     sockets > 0 ? `Listening on ${sockets} systemd-provided socket(s)` : `Listening on ${given || DEFAULT_ADDRESS}`,
   );
@@ -48,12 +48,6 @@ async function apiCommand({ engine, flags, output }: CommandInput): Promise<numb
   stop();
   server.close();
   return 0;
-}
-
-/** sd_listen_fds(3). */
-function inheritedSockets(): number {
-  const count = Number(process.env["LISTEN_FDS"] ?? "0");
-  return process.env["LISTEN_PID"] === String(process.pid) && Number.isInteger(count) && count > 0 ? count : 0;
 }
 
 async function serveAddress(server: ApiServer, given: string): Promise<() => void> {
@@ -75,24 +69,13 @@ async function isServed(path: string): Promise<boolean> {
   });
 }
 
-const PROXIES = ["/usr/lib/systemd/systemd-socket-proxyd", "/lib/systemd/systemd-socket-proxyd"];
-
-/** The runtime cannot listen on a descriptor it was started with; systemd's own proxy can, and is where systemd is. It leads to a socket of ours. */
-async function serveInherited(server: ApiServer, sockets: number): Promise<() => void> {
-  const proxy = PROXIES.find((path) => existsSync(path));
-  if (proxy === undefined)
-    throw new RktError("HOST_PROGRAM", `Cannot serve systemd's sockets: "${PROXIES[0]}" is missing`, {
-      hint: "install the host's systemd package, or use --listen",
-    });
+/** Through a socket of ours: see serveInherited. */
+async function serveProxied(server: ApiServer, sockets: number): Promise<() => void> {
   const directory = mkdtempSync("/run/rkt-api-");
   await server.listen(`unix:${directory}/api.sock`);
-  const stdio = ["ignore", "ignore", "inherit", ...Array.from({ length: sockets }, (_, index) => 3 + index)] as const;
-  const child = spawn("/bin/sh", ["-c", 'LISTEN_PID=$$ exec "$0" "$1"', proxy, `${directory}/api.sock`], {
-    stdio: [...stdio],
-    env: { PATH: "/usr/bin:/bin", LISTEN_FDS: String(sockets) },
-  });
+  const stop = serveInherited(sockets, `${directory}/api.sock`);
   return () => {
-    child.kill("SIGTERM");
+    stop();
     rmSync(directory, { recursive: true, force: true });
   };
 }
