@@ -1,7 +1,7 @@
 /** Synchronous writes to stdout and stderr that are complete whatever the descriptor is: a slow pipe, a non-blocking terminal, a full disk. */
 
 import { RktError } from "../core/errors.ts";
-import { isErrno } from "../host/errno.ts";
+import { isErrno, SystemCallError } from "../host/errno.ts";
 import { write } from "../host/write.ts";
 
 /** Where the reporter writes; a test's is a list of strings. */
@@ -23,7 +23,8 @@ export function processTerminal(): Terminal {
       } catch (cause) {
         // `rkt list | head -1`: the reader has what it wanted. The command goes on to its end, since half-done work is worse than unread lines.
         reader = !isErrno(cause, "EPIPE");
-        if (reader) throw new RktError("OUTPUT", "Cannot write to standard output", { cause });
+        const why = cause instanceof SystemCallError ? cause.meaning : String(cause);
+        if (reader) throw new RktError("OUTPUT", `Cannot write to standard output: ${why}`);
       }
     },
     stderr(text) {
@@ -36,7 +37,7 @@ export function processTerminal(): Terminal {
 
 /** write(2) may take a part only, and a non-blocking descriptor (shared with another process, which made it so) takes nothing for a while. */
 function writeFully(fd: number, text: string): void {
-  const bytes = Buffer.from(text);
+  const bytes = new TextEncoder().encode(text);
   let pause = 1;
   for (let offset = 0; offset < bytes.length; ) {
     try {

@@ -3,7 +3,7 @@
  * lock, says whether a pod is running, and through it everything a pod left behind is found and ended.
  */
 
-import { chmodSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
@@ -190,6 +190,8 @@ function carries(path: string, uuid: PodUuid): boolean {
 }
 
 function readOptional(file: string): string | undefined {
+  // Asked for every pod in a list, and mostly not there: an error costs as much as twenty calls.
+  if (!existsSync(file)) return undefined;
   try {
     return readFileSync(file, "utf8");
   } catch (error) {

@@ -1,6 +1,6 @@
 /** errno values by name (errno(3); asm-generic numbers). */
 
-import { RktError } from "../core/errors.ts";
+import { internalError, RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 
 /**
@@ -17,12 +17,22 @@ const NAMES = `-
   EHOSTDOWN EHOSTUNREACH EALREADY EINPROGRESS ESTALE EUCLEAN ENOTNAM ENAVAIL EISNAM EREMOTEIO EDQUOT ENOMEDIUM EMEDIUMTYPE ECANCELED ENOKEY EKEYEXPIRED
   EKEYREVOKED EKEYREJECTED EOWNERDEAD ENOTRECOVERABLE ERFKILL EHWPOISON`.split(/\s+/);
 
+/** The number that goes with a name; throws for a name that nobody has. */
+export function errnoNumber(name: string): number {
+  const number = NAMES.indexOf(name);
+  if (number <= 0) throw internalError(`there is no errno ${name}`);
+  return number;
+}
+
 export function errnoName(errno: number): string {
   const name = NAMES[errno] ?? "-";
   return name === "-" ? `errno ${errno}` : name;
 }
 
 const MEANING: Record<string, string> = {
+  EIO: "input/output error",
+  EFBIG: "file too large",
+  EDQUOT: "disk quota exceeded",
   EPERM: "operation not permitted",
   ENOENT: "no such file or directory",
   EACCES: "permission denied",
@@ -48,6 +58,8 @@ export class SystemCallError extends RktError {
   readonly syscall: string;
   readonly errno: number;
   readonly errnoName: string;
+  /** In words, where there are some; else the name. */
+  readonly meaning: string;
 
   constructor(syscall: string, errno: number, what: string) {
     const name = errnoName(errno);
@@ -57,6 +69,7 @@ export class SystemCallError extends RktError {
     this.syscall = syscall;
     this.errno = errno;
     this.errnoName = name;
+    this.meaning = meaning ?? name;
   }
 }
 

@@ -119,6 +119,8 @@ export interface Host {
   openat(dirfd: number, path: HostPath, flags: number, mode: number): number;
   /** openat2(2): `resolve` bounds what the path may do. */
   openat2(dirfd: number, path: HostPath, flags: number, mode: number, resolve: number): number;
+  /** The same, but gives -errno where openat2 throws: for files that often are not there, since making an error takes as long as twenty calls. */
+  tryOpenat2(dirfd: number, path: HostPath, flags: number, mode: number, resolve: number): number;
   close(fd: number): void;
   mkdirat(dirfd: number, path: HostPath, mode: number): void;
   mknodat(dirfd: number, path: HostPath, mode: number, dev: { major: number; minor: number }): void;

@@ -46,9 +46,12 @@ export function processFinder(): ProcessFinder {
     populated(dir, uuid) {
       const cgroup = finder.cgroupOf(dir, uuid);
       if (cgroup !== undefined && podCgroupPopulated(cgroup, finder.layout)) return true;
-      if (!hasProcessGroup(dir)) return false;
-      rooted ??= processesByPod();
-      return (rooted.get(uuid) ?? []).length > 0;
+      // The walk over /proc is only worth it for a pod that can have such processes; after it, it answers for every other pod without a look at its files.
+      if (rooted === undefined) {
+        if (!hasProcessGroup(dir)) return false;
+        rooted = processesByPod();
+      }
+      return rooted.has(uuid) && hasProcessGroup(dir);
     },
     processesOf(dir, uuid) {
       const cgroup = finder.cgroupOf(dir, uuid);

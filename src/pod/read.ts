@@ -2,7 +2,7 @@
 
 import { readSync } from "node:fs";
 import { AT, O, RESOLVE, S } from "../host/constants.ts";
-import { isErrno } from "../host/errno.ts";
+import { errnoNumber, isErrno, quotedPath, SystemCallError } from "../host/errno.ts";
 import type { Host } from "../host/host.ts";
 import type { Pod } from "./find.ts";
 
@@ -64,14 +64,14 @@ export function readPodNumber(host: Host, pod: Pod, path: string): number | unde
   return match === null ? undefined : Number(match[1]);
 }
 
+/** ENXIO: a FIFO or socket. ESTALE, ENOTCONN: what a dead mount answers. */
+const NOT_THERE = ["ENOENT", "ENOTDIR", "ELOOP", "EXDEV", "ENXIO", "ESTALE", "ENOTCONN"].map(errnoNumber);
+
 function openInside(host: Host, pod: Pod, path: string, flags: number): number | undefined {
-  try {
-    return host.openat2(pod.fd, path, flags | O.NOFOLLOW | O.CLOEXEC, 0, STRICT);
-  } catch (error) {
-    // ENXIO: a FIFO or socket. ESTALE, ENOTCONN: what a dead mount answers.
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "EXDEV", "ENXIO", "ESTALE", "ENOTCONN")) return undefined;
-    throw error;
-  }
+  const result = host.tryOpenat2(pod.fd, path, flags | O.NOFOLLOW | O.CLOEXEC, 0, STRICT);
+  if (result >= 0) return result;
+  if (NOT_THERE.includes(-result)) return undefined;
+  throw new SystemCallError("open", -result, quotedPath(path));
 }
 
 function readAll(fd: number, size: number): string {
