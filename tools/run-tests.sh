@@ -15,10 +15,9 @@ log=$(mktemp)
 failures=$(mktemp)
 trap 'rm -f "$log" "$failures"' EXIT
 
-run() { # run NAME ARGS…: one bun test; adds its counts
+once() { # once NAME ARGS…: one bun test; what it printed is in $log, its counts in p, f and s
   name=$1
   shift
-  echo "== $name"
   started=$(date +%s)
   "$bun" test --no-env-file "$@" > "$log" 2>&1
   status=$?
@@ -29,12 +28,30 @@ run() { # run NAME ARGS…: one bun test; adds its counts
   [ $status -eq 0 ] || [ "${f:-0}" -gt 0 ] || { f=1; tail -n 30 "$log"; }
   echo "   ${p:-0} passed, ${f:-0} failed, ${s:-0} skipped, $(($(date +%s) - started)) s"
   [ "${s:-0}" -eq 0 ] || grep -E '^\(skip\)' "$log"
+}
+
+keep() { # keep SUFFIX: the log of a failed file, and its failures for the end of the run
+  kept=build/test-logs/$(echo "$name" | tr / -)$1.log
+  mkdir -p build/test-logs
+  cp "$log" "$kept"
+  echo "   all of its output: $kept"
+  grep -E '^\(fail\)|^error:|^\s+at |^(Expected|Received)' "$log" | head -n 12 >> "$failures"
+}
+
+run() { # run NAME ARGS…: a file that failed is run a second time, whose result counts; it is told all the same
+  echo "== $1"
+  once "$@"
   if [ "${f:-0}" -gt 0 ]; then
-    kept=build/test-logs/$(echo "$name" | tr / -).log
-    mkdir -p build/test-logs
-    cp "$log" "$kept"
-    echo "   all of its output: $kept"
-    { echo "== $name"; grep -E '^\(fail\)|^error:|^\s+at |^(Expected|Received)' "$log" | head -n 12; } >> "$failures"
+    echo "== $name: failed" >> "$failures"
+    keep ""
+    echo "   once more:"
+    once "$@"
+    if [ "${f:-0}" -gt 0 ]; then
+      echo "== $name: failed a second time" >> "$failures"
+      keep "-again"
+    else
+      echo "== $name: unsteady, passed the second time" >> "$failures"
+    fi
   fi
   passed=$((passed + ${p:-0}))
   failed=$((failed + ${f:-0}))
