@@ -99,9 +99,12 @@ export function errorLine(error: unknown): string {
   return innermost === undefined ? first : `${first}: ${reasonOf(innermost)}`;
 }
 
-/** Of "ENOENT: no such file or directory, open '/x'" the reason: what was to be opened is said before. */
+/** Of "ENOENT: no such file or directory, open '/x'" the reason: what was to be opened is said before. So of a write to a descriptor. */
 function reasonOf(message: string): string {
-  return /^E[A-Z0-9]+: ([^,]+), [a-z0-9_]+( '.*')?$/.exec(message)?.[1] ?? message;
+  const reason = /^E[A-Z0-9]+: ([^,]+), [a-z0-9_]+( '.*')?$|^Cannot write to descriptor \d+: E[A-Z0-9]+ \((.+)\)$/.exec(
+    message,
+  );
+  return reason?.[1] ?? reason?.[3] ?? message;
 }
 
 /** An error that does not say what it is about, `subject`, is given a sentence that does; any other comes back as it is. */
