@@ -89,7 +89,7 @@ test-deb:
 test-docs:
 	@tools/setup.sh build test
 	@$(MAKE) --no-print-directory build/rkt
-	@tools/run-tests.sh docs
+	@tools/apart.sh tools/run-tests.sh docs
 
 install: build man
 	@tools/install.sh install "$(DESTDIR)" "$(PREFIX)"

@@ -1,6 +1,6 @@
 /**
- * Every shell block of the documents that is marked as runnable (```sh runnable) is run: those of a page one after the other in one shell, with a data directory, a configuration
- * and a network of their own, and a registry on loopback that answers for registry.example.com. Needs root, and what tools/setup.sh sets up for "test". `make test-docs`.
+ * Every shell block of the documents that is marked as runnable (```sh runnable) is run: those of a page one after the other in one shell, with a data directory and a configuration
+ * of their own, and a registry on loopback that answers for registry.example.com. Needs root, and what tools/setup.sh sets up for "test". `make test-docs`, which gives them a network of their own.
  */
 
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
@@ -9,7 +9,6 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "
 import { join, resolve } from "node:path";
 import { DEBIAN_TAG, debianImage } from "../harness/debian-images.ts";
 import { buildBusyboxOci } from "../harness/images.ts";
-import { enterPrivateHost } from "../harness/private-host.ts";
 import { startRegistry, type TestRegistry } from "../harness/registry.ts";
 import { RKT, testRkt } from "../harness/rkt.ts";
 
@@ -30,7 +29,6 @@ function blocksOf(text: string): string[] {
 let registry: TestRegistry;
 
 beforeAll(async () => {
-  enterPrivateHost();
   registry = await startRegistry();
   using rkt = testRkt();
   const busybox = join(rkt.dir, "busybox");
