@@ -10,6 +10,8 @@ import { join, resolve } from "node:path";
 
 export interface PackageList {
   suites: { main: string[]; security: string[] };
+  /** A package that depends on the kernel's newest one. Only for x86-64, as the kvm image is. */
+  kernel: string;
   packages: string[];
   programs: string[];
 }
@@ -28,7 +30,7 @@ export interface UnpackedPackages {
 /** Downloads and unpacks `list.packages` below `cacheDir`, once per list; `refresh` asks the mirror again (security updates). */
 export function fetchPackages(list: PackageList, cacheDir: string, refresh: boolean): UnpackedPackages {
   const key = createHash("sha256")
-    .update(JSON.stringify([list.suites, list.packages, DEBIAN_ARCH]))
+    .update(JSON.stringify([list.suites, list.kernel, list.packages, DEBIAN_ARCH]))
     .digest("hex")
     .slice(0, 16);
   const dir = resolve(cacheDir, `stage1-packages-${key}`);
@@ -78,7 +80,20 @@ function download(list: PackageList, dir: string): void {
     "APT::Sandbox::User=",
   ].flatMap((option) => ["-o", option]);
   run("apt-get", ["-q", ...options, "update"], debs);
-  run("apt-get", ["-q", ...options, "download", ...list.packages.map((name) => `${name}:${DEBIAN_ARCH}`)], debs);
+  const kernel = DEBIAN_ARCH === "amd64" ? [newestKernel(list.kernel, options, debs)] : [];
+  run(
+    "apt-get",
+    ["-q", ...options, "download", ...[...list.packages, ...kernel].map((name) => `${name}:${DEBIAN_ARCH}`)],
+    debs,
+  );
+}
+
+/** The kernel's package has its version in its name: what the other one depends on. */
+function newestKernel(name: string, options: readonly string[], cwd: string): string {
+  const text = run("apt-cache", [...options, "show", "--no-all-versions", name], cwd);
+  const kernel = /^Depends:.*?\b(linux-image-[0-9][^\s,]*)/m.exec(text)?.[1];
+  if (kernel === undefined) throw new Error(`${name} depends on no kernel`);
+  return kernel;
 }
 
 /** The host's mirror, as text for sources.list(5). `RKT_STAGE1_MIRROR` (and `…_SECURITY_MIRROR`) name another, where the host is not Debian. */

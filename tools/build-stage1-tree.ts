@@ -25,7 +25,8 @@ export function putShell(tree: Tree, packages: UnpackedPackages): void {
   put(tree, "lib64", { kind: "link", target: "usr/lib64" });
   putFile(tree, packages.root, "usr/bin/busybox", "usr/bin/busybox");
   for (const applet of APPLETS) put(tree, `usr/bin/${applet}`, { kind: "link", target: "busybox" });
-  putText(tree, "usr/share/rkt/packages", `${packages.versions.join("\n")}\n`);
+  const versions = packages.versions.filter((line) => !line.startsWith("linux-image-"));
+  putText(tree, "usr/share/rkt/packages", `${versions.join("\n")}\n`);
 }
 
 function putProgram(tree: Tree, root: string, path: string): void {

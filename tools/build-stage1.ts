@@ -16,7 +16,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { STAGE1_ANNOTATION } from "../src/stage1-contract/annotations.ts";
 import {
   FLAVOR_ISOLATION,
@@ -28,10 +28,11 @@ import {
 } from "../src/stage1-contract/flavors.ts";
 import { aci, put, putText, type Tree } from "./build-stage1-aci.ts";
 import { DEBIAN_ARCH, fetchPackages, type PackageList } from "./build-stage1-debian.ts";
+import { putKernel } from "./build-stage1-kernel.ts";
 import { putShell, putSystemd } from "./build-stage1-tree.ts";
 
 /** The contract's version that each flavor speaks (docs/stage1-contract.md). */
-const INTERFACE: Record<Flavor, number> = { nspawn: 6, host: 6, fly: 5 };
+const INTERFACE: Record<Flavor, number> = { nspawn: 6, host: 6, fly: 5, kvm: 6 };
 const ENTRYPOINTS = ["run", "enter", "gc", "stop"] as const;
 /** Of the flavors whose pods can be changed while they run, and whose apps can be attached to. */
 const CROSSING_ENTRYPOINTS = ["attach", "appAdd", "appRm", "appStart", "appStop"] as const;
@@ -86,9 +87,18 @@ function buildImage(flavor: Flavor): { id: string; name: string; version: string
   if (flavor !== "fly") {
     const packages = fetchPackages(packageList, "build/.cache", refresh);
     putShell(rootfs, packages);
-    if (flavor === "nspawn") putSystemd(rootfs, packageList, packages);
+    if (flavor !== "host") putSystemd(rootfs, packageList, packages);
     putStaticFiles(rootfs, "stage1/nspawn/rootfs");
-    put(rootfs, "usr/lib/rkt/iomux", { kind: "file", mode: 0o755, content: compile("stage1/nspawn/iomux.c") });
+    putProgram(rootfs, "usr/lib/rkt/iomux", ["stage1/nspawn/iomux.c"]);
+    if (flavor === "kvm") {
+      const guest = putProgram(
+        rootfs,
+        "usr/lib/rkt/guest",
+        filesBelow("stage1/kvm/guest").filter((path) => path.endsWith(".c")),
+      );
+      put(rootfs, "usr/lib/systemd/systemd-shutdown", { kind: "link", target: "../rkt/guest" });
+      putKernel(rootfs, packages, guest);
+    }
   }
   putText(rootfs, "usr/lib/rkt/stage1.js", bundle(flavor));
   for (const entrypoint of entrypointsOf(flavor))
@@ -133,7 +143,7 @@ function bundle(flavor: Flavor): string {
 type EntrypointName = (typeof ENTRYPOINTS)[number] | (typeof CROSSING_ENTRYPOINTS)[number];
 
 function entrypointsOf(flavor: Flavor): readonly EntrypointName[] {
-  return flavor === "fly" ? ENTRYPOINTS : [...ENTRYPOINTS, ...CROSSING_ENTRYPOINTS];
+  return flavor === "fly" || flavor === "kvm" ? ENTRYPOINTS : [...ENTRYPOINTS, ...CROSSING_ENTRYPOINTS];
 }
 
 /** "appAdd" → "app-add". */
@@ -141,13 +151,15 @@ function fileName(entrypoint: EntrypointName): string {
   return entrypoint.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** A program without libraries, for inside the pod (docs/decisions/0009-an-io-multiplexer-in-c.md). The same source and compiler give the same bytes. */
-function compile(source: string): Buffer {
-  const output = "build/.cache/iomux";
+/** A program without libraries, for inside the pod (docs/decisions/0009-an-io-multiplexer-in-c.md, 0011). The same source and compiler give the same bytes. */
+function putProgram(rootfs: Tree, path: string, sources: readonly string[]): Buffer {
+  const output = `build/.cache/${basename(path)}`;
   const flags = ["-std=gnu11", "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=none"];
-  const compiled = spawnSync("gcc", [...flags, "-o", output, source], { encoding: "utf8" });
-  if (compiled.status !== 0) throw new Error(`cannot compile ${source}\n${compiled.stderr ?? compiled.error}`);
-  return readFileSync(output);
+  const compiled = spawnSync("gcc", [...flags, "-o", output, ...sources], { encoding: "utf8" });
+  if (compiled.status !== 0) throw new Error(`cannot compile ${path}\n${compiled.stderr ?? compiled.error}`);
+  const content = readFileSync(output);
+  put(rootfs, path, { kind: "file", mode: 0o755, content });
+  return content;
 }
 
 /** A script for the host's /bin/sh. */

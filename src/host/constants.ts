@@ -109,7 +109,14 @@ export const RLIMIT_NOFILE = 7;
 export const SEEK = { SET: 0, CUR: 1, END: 2, DATA: 3, HOLE: 4 } as const;
 
 /** fcntl(2). */
-export const F = { GETFD: 1, SETFD: 2, GETFL: 3, SETFL: 4, SETPIPE_SZ: 1031 } as const;
+export const F = {
+  DUPFD: 0,
+  GETFD: 1,
+  SETFD: 2,
+  GETFL: 3,
+  SETFL: 4,
+  SETPIPE_SZ: 1031,
+} as const;
 export const FD_CLOEXEC = 1;
 
 /** inode(7): the type bits of a mode, and the permission bits. */

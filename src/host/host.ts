@@ -76,6 +76,8 @@ export interface Host {
   attachDeviceFilter(cgroupFd: number, program: Uint8Array): void;
   /** Brings a network interface of the current network namespace up (netdevice(7), SIOCSIFFLAGS). */
   interfaceUp(name: string): void;
+  /** Makes, or attaches to, the tap interface `name` of the current network namespace by a descriptor of /dev/net/tun (tun.rst: TUNSETIFF, with a header for offloads); it goes with the last descriptor. */
+  attachTap(fd: number, name: string): void;
   /** One request to the kernel's routing (rtnetlink(7)): `message` is complete, with NLM_F_ACK set; its answer's error is thrown. */
   routeRequest(message: Uint8Array): void;
 

@@ -355,6 +355,18 @@ export const linux: Host = {
       () => libc.setsid(),
     );
   },
+  attachTap(fd, name) {
+    const [TUNSETIFF, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR] = [0x400454ca, 0x2, 0x1000, 0x4000];
+    // struct ifreq: 16 bytes of name, then the flags as a short (netdevice(7)).
+    const request = Buffer.alloc(40);
+    request.write(name.slice(0, 15));
+    request.writeInt16LE(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, 16);
+    checked(
+      "make",
+      () => `tap interface ${quoted(name)}`,
+      () => libc.syscall(SYS.ioctl, fd, TUNSETIFF, pointerOf(request), 0, 0, 0),
+    );
+  },
   interfaceUp(name) {
     const [AF_INET, SOCK_DGRAM, SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP] = [2, 2, 0x8913, 0x8914, 1];
     const what = () => `interface ${quoted(name)}`;

@@ -35,6 +35,8 @@ export async function loadEntrypoints(flavor: Flavor): Promise<Stage1Entrypoints
       return import("../../stage1/host/mod.ts");
     case "fly":
       return import("../../stage1/fly/mod.ts");
+    case "kvm":
+      return import("../../stage1/kvm/mod.ts");
   }
 }
 

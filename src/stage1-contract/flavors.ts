@@ -2,7 +2,7 @@
 
 import { type IsolationName, NAMESPACE_NAMES } from "./isolation.ts";
 
-export const FLAVORS = ["nspawn", "host", "fly"] as const;
+export const FLAVORS = ["nspawn", "host", "fly", "kvm"] as const;
 export type Flavor = (typeof FLAVORS)[number];
 
 const CONTAINER: readonly IsolationName[] = [...NAMESPACE_NAMES, "capabilities", "seccomp", "devices"];
@@ -12,12 +12,14 @@ export const FLAVOR_ISOLATION: Readonly<Record<Flavor, readonly IsolationName[]>
   nspawn: CONTAINER,
   host: CONTAINER,
   fly: ["mount"],
+  // Inside the machine, but for the last two. Its users are the guest's own, and the same as the pod's.
+  kvm: [...CONTAINER.filter((name) => name !== "userns"), "vm", "kvm"],
 };
 
 export const DEFAULT_FLAVOR: Flavor = "nspawn";
 
 /** Other names of a flavor, in file names (`stage1-coreos.aci`) and image names (`coreos.com/rkt/stage1-coreos`): what rkt 1.x called it. */
-const ALIASES: Readonly<Record<string, Flavor>> = { coreos: "nspawn" };
+const ALIASES: Readonly<Record<string, Flavor>> = { coreos: "nspawn", "kvm-qemu": "kvm", "kvm-lkvm": "kvm" };
 
 const IMAGE_NAME_PREFIX = "coreos.com/rkt/stage1-";
 

@@ -7,14 +7,25 @@ import {
   FLAVOR_ISOLATION,
   type Flavor,
   formatIsolation,
+  type IsolationName,
   isolationOf,
   type RunArguments,
 } from "../../src/stage1-contract/mod.ts";
 
 /** Written last, when all of it is about to be true. */
-export function recordIsolation(files: PodFiles, flavor: Flavor, run: RunArguments, manifest: PodManifest): void {
+export function recordIsolation(
+  files: PodFiles,
+  flavor: Flavor,
+  run: RunArguments,
+  manifest: PodManifest,
+  /** What there is to say, by name; undefined: this pod does not have it. */
+  about: ReadonlyMap<IsolationName, string | undefined> = new Map(),
+): void {
   const unfiltered = manifest.apps.some(({ app }) => asksForNoFilter(app?.isolators ?? []));
-  writeFileSync(files.isolation, formatIsolation(isolationOf(FLAVOR_ISOLATION[flavor], run, unfiltered)), {
-    mode: 0o644,
-  });
+  const isolation = isolationOf(FLAVOR_ISOLATION[flavor], run, unfiltered);
+  for (const [name, text] of about) {
+    if (text === undefined) isolation.delete(name);
+    else isolation.set(name, text);
+  }
+  writeFileSync(files.isolation, formatIsolation(isolation), { mode: 0o644 });
 }

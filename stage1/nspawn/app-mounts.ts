@@ -37,7 +37,7 @@ export function mountApps(
   files: PodFiles,
   apps: readonly AppMounts[],
   resolver: readonly ResolverBind[],
-  dev: DevOptions,
+  dev: DevOptions | undefined,
 ): void {
   const attached = new Map<string, number>();
   try {
@@ -51,7 +51,8 @@ export const SHARED_MEMORY = "/dev/shm";
 
 export interface Shared {
   readonly resolver: readonly ResolverBind[];
-  readonly dev: DevOptions;
+  /** Undefined: devices and memory belong to another kernel (stage1/kvm), which mounts them itself; what they lie on is made. */
+  readonly dev: DevOptions | undefined;
   /** Memory that apps share, where the first of them has it mounted: tmpfs volumes by name, and /dev/shm. */
   readonly attached: Map<string, number>;
 }
@@ -87,18 +88,21 @@ export function furnishRoot(host: Host, stage1: number, root: number, app: AppMo
   // What lies on a volume is made there, later.
   const own = app.volumes.filter(({ target }) => !app.volumes.some((other) => target.startsWith(`${other.target}/`)));
   for (const { name, target, open } of own)
-    if (!target.startsWith("/dev/"))
+    if (shared.dev === undefined || !target.startsWith("/dev/"))
       makeTarget(host, root, { target, isDirectory: open.isDirectory, what: volume(name) });
   const writable = app.writable.map((path) => ({ path, fd: cloneInRoot(host, root, path) }));
-  const shm = shared.attached.get(SHARED_MEMORY);
-  mountDev(host, root, shm === undefined ? undefined : clone(host, shm), shared.dev);
-  if (shm === undefined) shared.attached.set(SHARED_MEMORY, openInRoot(host, root, SHARED_MEMORY, O.PATH));
-  if (shared.dev.ids !== undefined) mountSys(host, root, app);
+  if (shared.dev !== undefined) {
+    const shm = shared.attached.get(SHARED_MEMORY);
+    mountDev(host, root, shm === undefined ? undefined : clone(host, shm), shared.dev);
+    if (shm === undefined) shared.attached.set(SHARED_MEMORY, openInRoot(host, root, SHARED_MEMORY, O.PATH));
+    if (shared.dev.ids !== undefined) mountSys(host, root, app);
+  }
   for (const bind of shared.resolver) if (bind.always || !app.hasHosts) bindResolver(host, stage1, root, bind);
   if (app.readOnlyRoot) readOnly(host, root, 0);
   for (const { path, fd } of writable)
     attach(host, root, { fd, isDirectory: true, target: path, what: "a mount point" });
-  for (const one of app.volumes) attachVolume(host, root, one, shared.attached);
+  const here = app.volumes.filter((one) => shared.dev !== undefined || !one.shared);
+  for (const one of here) attachVolume(host, root, one, shared.attached);
 }
 
 function attachVolume(host: Host, root: number, one: AppVolume, attached: Map<string, number>): void {

@@ -10,7 +10,7 @@ import { asFileOwner, type Host, O } from "../../src/host/mod.ts";
 import { isAcName } from "../../src/spec/appc/mod.ts";
 import { appEnvironment } from "../common/app-environment.ts";
 import { findCommand } from "../common/find-binary.ts";
-import { resolveIdentity } from "../common/identity.ts";
+import { type Identity, resolveIdentity } from "../common/identity.ts";
 import { openInRoot, readInRoot } from "../common/in-root.ts";
 import type { Entrypoint } from "../common/io.ts";
 import {
@@ -28,13 +28,17 @@ import { onTerminal } from "./input.ts";
 import { commandLine } from "./unit-text.ts";
 
 /** systemd could not execute the command (systemd.exec(5), "Process exit codes"); a shell says 127. */
-const NOT_EXECUTED = 203;
+export const NOT_EXECUTED = 203;
 
 export const enter: Entrypoint = async (argv, { host, env }) => {
   const { pid, app, user, command } = parse(argv);
   const pod = openPod(host, pid);
   const inPod = <T>(act: () => T): T => asFileOwner(host, pod.ids, act);
-  const { service, environment } = inPod(() => commandOf(host, pod, app, user, command));
+  const { service, environment } = inPod(() => {
+    const found = commandOf(host, pod, app, user, command);
+    if (found.identity !== undefined) addIdentity(host, pod.root, found.identity);
+    return found;
+  });
   const id = `enter-${process.pid}`;
   const request: EnterRequest = { host, ...pod, app, id, unit: `enter-${app}@${id}.service` };
   inPod(() => makeRequest(request));
@@ -55,32 +59,31 @@ export const enter: Entrypoint = async (argv, { host, env }) => {
   }
 };
 
-/** What runs, and as whom where that is not the app's user; `environment` is added to the app's. Throws NOT_FOUND for a program or user that the app's root lacks. */
-function commandOf(
+/** What runs, and as whom where that is not the app's user (`identity`, which the pod's systemd must know); `environment` is added to the app's. Throws NOT_FOUND for a program or user that the app's root lacks. */
+export function commandOf(
   host: Host,
-  { root: podRoot, ids }: PodInit,
+  { root: podRoot, ids }: Pick<PodInit, "root" | "ids">,
   app: string,
   user: string,
   command: readonly string[],
-): { service: string[]; environment: Map<string, string> } {
+): { service: string[]; environment: Map<string, string>; identity: Identity | undefined } {
   const root = openInRoot(host, podRoot, `opt/stage2/${app}/rootfs`, O.PATH | O.DIRECTORY);
   try {
     const path = /^PATH="(.*)"$/m.exec(readInRoot(host, podRoot, `rkt/env/${app}`))?.[1] ?? "";
     const program = findCommand(host, root, command[0] ?? "", path);
     const service = [`ExecStart=${commandLine([program, ...command.slice(1)])}`];
-    if (user === "") return { service, environment: new Map() };
+    if (user === "") return { service, environment: new Map(), identity: undefined };
     const identity = resolveIdentity(host, root, { user, group: user, supplementaryGids: [] }, ids);
-    addIdentity(host, podRoot, identity);
     service.push(`User=${identity.uid}`, `Group=${identity.gid}`, "SupplementaryGroups=");
     const own = [...appEnvironment(app, [], identity)].filter(([name]) => /^(USER|LOGNAME|HOME)$/.test(name));
-    return { service, environment: new Map(own) };
+    return { service, environment: new Map(own), identity };
   } finally {
     host.close(root);
   }
 }
 
 /** `--pid=N --appname=A [--user=U] -- CMD…` (docs/stage1-contract.md). Throws USAGE. */
-function parse(argv: readonly string[]): { pid: number; app: string; user: string; command: readonly string[] } {
+export function parse(argv: readonly string[]): { pid: number; app: string; user: string; command: readonly string[] } {
   const end = argv.indexOf("--");
   const flags = end < 0 ? argv : argv.slice(0, end);
   const value = (name: string) => flags.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3) ?? "";

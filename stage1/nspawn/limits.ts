@@ -22,7 +22,7 @@ export function hasLimits(app: App): boolean {
 }
 
 /** The [Slice] lines. `disks`: device nodes, in the pod's own root, of every block device of the host. */
-export function limitLines({ isolators }: App, disks: readonly string[]): string[] {
+export function limitLines({ isolators }: Pick<App, "isolators">, disks: readonly string[]): string[] {
   const memory = memoryLimit(isolators);
   const cpu = cpuLimitMilli(isolators);
   const shares = cpuShares(isolators);

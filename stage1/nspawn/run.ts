@@ -1,33 +1,23 @@
 /** nspawn `run`: from a pod's directory to systemd-nspawn. The exported function is the list of what happens, in order. */
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { PodFiles } from "../../src/core/data-dir.ts";
 import { parseIdRange } from "../../src/core/id-range.ts";
-import { quoted } from "../../src/core/text.ts";
-import { type PodUuid, parseUuid } from "../../src/core/uuid.ts";
-import {
-  type CgroupLayout,
-  createPodCgroup,
-  detectCgroups,
-  joinPodCgroup,
-  type PodCgroup,
-  planPodCgroup,
-  recordPodCgroup,
-} from "../../src/host/cgroup.ts";
+import { parseUuid } from "../../src/core/uuid.ts";
+import { detectCgroups } from "../../src/host/cgroup.ts";
 import { asFileOwner, CLONE, callerState, type Host, handOver, MS } from "../../src/host/mod.ts";
 import { joinNetns, type NetworkResult, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
 import { ISOLATOR, type PodManifest, rateLimit } from "../../src/spec/appc/mod.ts";
-import { appStatusFiles, journalOf, type RunArguments } from "../../src/stage1-contract/mod.ts";
+import { journalOf } from "../../src/stage1-contract/mod.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { recordIsolation } from "../common/isolation.ts";
 import { METADATA_VARIABLE, metadataUrl } from "../common/metadata.ts";
 import { plan } from "../common/plan.ts";
 import { definedVariables, lockDescriptor, readRunRequest } from "../common/pod.ts";
 import { volumeUsers } from "../common/volumes.ts";
-import { appFiles, UNIT_DIRECTORY } from "./app-files.ts";
 import { mountApps } from "./app-mounts.ts";
-import { callerLimits, type NamedLimit } from "./caller-limits.ts";
+import { callerLimits } from "./caller-limits.ts";
 import { delegateCgroups, mountControllers } from "./cgroup-mounts.ts";
 import { closeDevices, makeDiskNodes } from "./devices.ts";
 import { enterHostUnit, hostRunsSystemd } from "./host-unit.ts";
@@ -36,16 +26,16 @@ import { logDirectory } from "./iomux.ts";
 import { podCapabilities, writeLaterApps } from "./later-apps.ts";
 import { limitsDisks } from "./limits.ts";
 import { mountLogs, openLogs } from "./logs.ts";
+import { joinCgroup } from "./pod-cgroup.ts";
 import { filterPod, hasPodFilter } from "./pod-filter.ts";
 import { limitPod } from "./pod-limits.ts";
-import { writePolicies } from "./policies.ts";
 import { type PodApp, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds, wantedDns } from "./resolver.ts";
 import { DEFAULT_CAPABILITIES } from "./sandbox.ts";
 import { inheritedSockets, portsWithSocket } from "./sockets.ts";
 import { supervisor } from "./supervisor.ts";
 import { podSysctls, writeSysctls } from "./sysctl.ts";
-import { type AppInput, defaultTarget, readyMark } from "./units.ts";
+import { writeUnits } from "./write-units.ts";
 
 /** Puts what the pod's init needs into the stage1's root, unless it is there, and tells how systemd-nspawn is started: the first words of its command line. */
 export type ProvideSystemd = (files: PodFiles) => readonly [program: string, ...words: string[]];
@@ -102,7 +92,12 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const dev = { console, journal: named, ids } as const;
   if (journal !== "no")
     inPod(() => mkdirSync(join(files.stage1Rootfs, "var/log/journal"), { recursive: true, mode: 0o755 }));
-  inPod(() => writeUnits(host, files, manifest, apps, run, { hostname, input, journal, console, limits }));
+  inPod(() => {
+    const disks =
+      run.mutable || apps.some((app) => limitsDisks(app.unit.app)) ? makeDiskNodes(host, files.stage1Rootfs) : [];
+    const how = { hostname, input, journal, console, limits, disks, kernel: kernelRelease() } as const;
+    writeUnits(files, manifest, apps, run, how);
+  });
   if (!run.disablePaths) closeDevices(host, cgroup, layout, apps);
   const capabilities = podCapabilities(run, network !== undefined, DEFAULT_CAPABILITIES);
   if (run.mutable) {
@@ -151,7 +146,7 @@ function imageSystemd({ stage1Rootfs: root }: PodFiles): [string, ...string[]] {
 }
 
 /** Known only when the pod has its networks. */
-function withMetadata(
+export function withMetadata(
   apps: readonly PodApp[],
   token: string | undefined,
   network: NetworkResult | undefined,
@@ -159,72 +154,6 @@ function withMetadata(
   if (token === undefined) return apps;
   const url = metadataUrl(token, network);
   return apps.map((app) => ({ ...app, environment: new Map([...app.environment, [METADATA_VARIABLE, url]]) }));
-}
-
-/** A cgroup of the pod's own, in every hierarchy, joined and recorded before anything is started in it. */
-function joinCgroup(io: Stage1Io, uuid: PodUuid, layout: CgroupLayout): PodCgroup {
-  recordPodCgroup(io.podDir, planPodCgroup(uuid, layout));
-  const cgroup = createPodCgroup(uuid, layout);
-  for (const name of cgroup.skipped)
-    io.emit({
-      kind: "warning",
-      text: `cgroup controller ${quoted(name)} cannot be used: its isolators have no effect`,
-    });
-  joinPodCgroup(cgroup, process.pid, layout);
-  return cgroup;
-}
-
-function writeUnits(
-  host: Host,
-  files: PodFiles,
-  manifest: PodManifest,
-  apps: readonly PodApp[],
-  run: RunArguments,
-  {
-    hostname,
-    limits,
-    ...how
-  }: {
-    hostname: string;
-    input: AppInput;
-    journal: "no" | "too" | "only";
-    console: boolean;
-    limits: readonly NamedLimit[];
-  },
-): void {
-  const root = files.stage1Rootfs;
-  for (const directory of [UNIT_DIRECTORY, "rkt/env", "rkt/memory", "rkt/status"])
-    mkdirSync(join(root, directory), { recursive: true, mode: 0o755 });
-  writeFileSync(join(root, "etc/hostname"), `${hostname}\n`, { mode: 0o644 });
-  writeFileSync(join(root, "etc/machine-id"), `${run.uuid.replaceAll("-", "")}\n`, { mode: 0o444 });
-  writeAccounts(root, apps);
-  if (run.mutable) writeFileSync(join(root, "rkt/mutable"), "", { mode: 0o644 });
-  const options = {
-    ...how,
-    restarts: writePolicies(root, manifest),
-    mutable: run.mutable,
-    kernel: kernelRelease(),
-    disks: run.mutable || apps.some((app) => limitsDisks(app.unit.app)) ? makeDiskNodes(host, root) : [],
-    disableCapabilities: run.disableCapabilitiesRestriction,
-    disablePaths: run.disablePaths,
-    privateUsers: run.privateUsers !== undefined,
-    disableSeccomp: run.disableSeccomp,
-    limits,
-  };
-  const started = apps.map(({ unit: { runtimeApp, notify } }) => ({ name: runtimeApp.name, notify }));
-  writeFileSync(join(root, UNIT_DIRECTORY, "default.target"), defaultTarget(started, run.mutable), { mode: 0o644 });
-  const mark = run.mutable ? [] : readyMark(manifest.apps.map((app) => app.name));
-  for (const [file, text] of mark) writeFileSync(join(root, UNIT_DIRECTORY, file), text, { mode: 0o644 });
-  for (const app of apps) {
-    for (const [file, { text, mode }] of appFiles(app, manifest, options)) {
-      const path = join(root, file);
-      mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-      writeFileSync(path, text, { mode });
-    }
-    const { created, started } = appStatusFiles(app.unit.runtimeApp.name);
-    // Their times count. The app starts a tenth of a second from here, when no code of ours is left to write it down.
-    for (const file of [created, started]) writeFileSync(join(root, "rkt/status", file), "", { mode: 0o644 });
-  }
 }
 
 export function kernelRelease(): string {
@@ -235,20 +164,6 @@ export function kernelRelease(): string {
 function writesJournal(manifest: PodManifest): "no" | "too" | "only" {
   const wanted = journalOf(manifest);
   return wanted === "no" && hostRunsSystemd() ? "too" : wanted;
-}
-
-/** systemd refuses a numeric User= that its own /etc/passwd lacks (status 217); the names here mean nothing to the apps, which see their images' files. */
-function writeAccounts(root: string, apps: readonly PodApp[]): void {
-  const identities = apps.map((app) => app.unit.identity);
-  const users = new Map(identities.filter(({ uid }) => uid !== 0).map(({ uid, gid }) => [uid, gid]));
-  const groups = new Set(identities.flatMap(({ gid, groups }) => [gid, ...groups]).filter((gid) => gid !== 0));
-  const passwd = [
-    "root:x:0:0:root:/root:/bin/sh",
-    ...[...users].map(([uid, gid]) => `u${uid}:x:${uid}:${gid}::/:/bin/sh`),
-  ];
-  const group = ["root:x:0:", ...[...groups].map((gid) => `g${gid}:x:${gid}:`)];
-  writeFileSync(join(root, "etc/passwd"), `${passwd.join("\n")}\n`, { mode: 0o644 });
-  writeFileSync(join(root, "etc/group"), `${group.join("\n")}\n`, { mode: 0o644 });
 }
 
 /**

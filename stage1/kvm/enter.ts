@@ -1,0 +1,133 @@
+/**
+ * enter: a command in the context of a running app. rkt resolves user and program as for an nspawn pod, on the files that it shares with the guest, and leaves the rest to the agent in the guest
+ * (guest/session.c), over a port of the machine's own: the guest's systemd starts the command with the app's rights.
+ */
+
+import { spawnSync } from "node:child_process";
+import type { Socket } from "node:net";
+import { RktError } from "../../src/core/errors.ts";
+import { openBeneath } from "../../src/host/beneath.ts";
+import { AT_FDCWD, type Host, O } from "../../src/host/mod.ts";
+import type { Entrypoint } from "../common/io.ts";
+import { commandOf, NOT_EXECUTED, parse } from "../nspawn/enter.ts";
+import { pathOf } from "../nspawn/enter-request.ts";
+import { onTerminal } from "../nspawn/input.ts";
+import { environmentFile } from "../nspawn/unit-text.ts";
+import { frame, frameReader } from "./frames.ts";
+
+export const enter: Entrypoint = async (argv, { host, env }) => {
+  const { pid, app, user, command } = parse(argv);
+  // The supervisor's working directory is the pod's, in the mount namespace where the pod's files are mounted.
+  const podDir = host.openat(AT_FDCWD, `/proc/${pid}/cwd`, O.PATH | O.DIRECTORY | O.CLOEXEC, 0);
+  const root = host.openat(podDir, "stage1/rootfs", O.PATH | O.DIRECTORY | O.CLOEXEC | O.NOFOLLOW, 0);
+  const { service, environment, identity } = commandOf(host, { root, ids: undefined }, app, user, command);
+  const id = `enter-${process.pid}`;
+  const terminal = onTerminal();
+  if (terminal && env["TERM"] !== undefined) environment.set("TERM", env["TERM"]);
+  const socket = await connect(host, podDir);
+  for (const fd of [root, podDir]) host.close(fd);
+  const send = (letter: string, data: string | Uint8Array = "") => void socket.write(frame(letter, data));
+  send("N", `${app} ${id}`);
+  if (identity !== undefined) send("U", `${identity.uid} ${identity.gid}`);
+  send("S", ["[Service]", ...service, `EnvironmentFile=/run/rkt/${id}/environment`, ""].join("\n"));
+  send("V", environmentFile(environment));
+  if (terminal) send("T", windowSize());
+  send("G");
+  const status = await relay(socket, terminal, send);
+  return status === NOT_EXECUTED ? 127 : status;
+};
+
+/** Ports are few (run.ts), and each serves one at a time. */
+const PORTS = 8;
+
+/** A connection to a port that nobody uses: its lock is held until this process ends. The pod's directory is given by descriptor; nothing in it is followed. Throws WRONG_STATE. */
+async function connect(host: Host, podDir: number): Promise<Socket> {
+  const { createConnection } = await import("node:net");
+  const { tryLock } = await import("../../src/host/lock.ts");
+  for (const deadline = performance.now() + 60_000; ; await Bun.sleep(100)) {
+    for (let port = 0; port < PORTS; port += 1) {
+      const lock = openBeneath(host, pathOf(podDir), `kvm/session-${port}.lock`, O.RDWR | O.CREAT, 0o600);
+      if (!tryLock(host, lock, "exclusive")) {
+        host.close(lock);
+        continue;
+      }
+      const place = openBeneath(host, pathOf(podDir), `kvm/session-${port}.sock`, O.PATH);
+      try {
+        return await new Promise<Socket>((done, fail) => {
+          const socket = createConnection({ path: pathOf(place), allowHalfOpen: true });
+          socket.once("connect", () => done(socket));
+          socket.once("error", fail);
+        });
+      } catch (cause) {
+        throw new RktError("WRONG_STATE", "Cannot enter the pod: its machine has ended", { cause });
+      } finally {
+        host.close(place);
+      }
+    }
+    if (performance.now() > deadline)
+      throw new RktError(
+        "CONFLICT",
+        `Cannot enter the pod: ${PORTS} commands run in it already, and none has ended within a minute`,
+      );
+  }
+}
+
+type Send = (letter: string, data?: string | Uint8Array) => void;
+
+/** Until the command has ended: its status. Throws STAGE1 with what the guest says, WRONG_STATE when the pod ends first. */
+async function relay(socket: Socket, terminal: boolean, send: Send): Promise<number> {
+  const settings = terminal ? stty(["-g"]).trim() : "";
+  if (terminal) stty(["raw", "-echo"]);
+  const resize = () => send("W", windowSize());
+  if (terminal) process.on("SIGWINCH", resize);
+  process.stdin.on("data", (chunk: Buffer) => {
+    for (let at = 0; at < chunk.length; at += 16384) send("I", chunk.subarray(at, at + 16384));
+    // What the command does not take now is not read now.
+    if (socket.writableLength > 1 << 20) {
+      process.stdin.pause();
+      socket.once("drain", () => process.stdin.resume());
+    }
+  });
+  process.stdin.once("end", () => send("I"));
+  try {
+    return await new Promise<number>((done, fail) => {
+      const take = frameReader((letter, data) => {
+        if (letter === "O") write(process.stdout, data, socket);
+        else if (letter === "R") write(process.stderr, data, socket);
+        else if (letter === "X") done(Number(data.toString("latin1")));
+        else if (letter === "F") fail(new RktError("STAGE1", data.toString("utf8").slice(0, 300)));
+      });
+      const over = () => fail(new RktError("WRONG_STATE", "Cannot wait for the pod's answer: the pod has ended"));
+      socket.on("data", take);
+      socket.once("end", over);
+      socket.once("error", over);
+    });
+  } finally {
+    process.stdin.pause();
+    process.stdin.removeAllListeners();
+    process.off("SIGWINCH", resize);
+    socket.destroy();
+    if (terminal) stty([settings]);
+  }
+}
+
+/** Who reads rkt slowly slows the command down, not rkt's memory up. */
+function write(stream: NodeJS.WriteStream, data: Buffer, socket: Socket): void {
+  if (stream.write(data)) return;
+  socket.pause();
+  stream.once("drain", () => socket.resume());
+}
+
+/** "ROWS COLUMNS". */
+function windowSize(): string {
+  return stty(["size"]).trim();
+}
+
+/** stty(1) on the caller's terminal. */
+function stty(settings: readonly string[]): string {
+  const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
+  const stdio = ["inherit", "pipe", "ignore"] as const;
+  const { status, stdout } = spawnSync("stty", settings, { stdio: [...stdio], encoding: "utf8", env });
+  if (status === 0) return stdout;
+  throw new RktError("HOST_PROGRAM", "Cannot set the terminal: stty failed");
+}

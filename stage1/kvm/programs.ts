@@ -1,0 +1,54 @@
+/** The programs of the host that run a machine. */
+
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { RktError } from "../../src/core/errors.ts";
+import { quoted } from "../../src/core/text.ts";
+
+/** Not the caller's PATH: what is found here is executed as root, or with the pod's memory in its hands. */
+const QEMU = ["/usr/bin/qemu-system-x86_64", "/usr/libexec/qemu-kvm"];
+
+/** Throws HOST_PROGRAM. */
+export function findQemu(): string {
+  return find(QEMU, "QEMU", "install Debian's package qemu-system-x86");
+}
+
+/**
+ * virtiofsd with the words that every pod's has: which of the two programs of this name it is shows in its place. QEMU's own (Debian 12) keeps the limit of open files, since raising it takes a
+ * right that a container's root lacks. Extended attributes: file capabilities, access lists. Sub-mounts: a file of a volume has another device than one of the root. Throws HOST_PROGRAM.
+ */
+export function findVirtiofsd(): string[] {
+  const hint = "it is part of QEMU's packages on Debian 12, and Debian's package virtiofsd later";
+  const path = find(["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"], "virtiofsd", hint);
+  return path === "/usr/libexec/virtiofsd"
+    ? [path, "--xattr", "--announce-submounts", "--cache=auto", "--sandbox=namespace", "--rlimit-nofile=0"]
+    : [
+        path,
+        "-o",
+        "xattr",
+        "-o",
+        "announce_submounts",
+        "-o",
+        "cache=auto",
+        "-o",
+        "log_level=warn",
+        "--rlimit-nofile=0",
+      ];
+}
+
+function find(places: readonly string[], what: string, hint: string): string {
+  const found = places.find((path) => existsSync(path));
+  if (found !== undefined) return found;
+  throw new RktError(
+    "HOST_PROGRAM",
+    `Cannot find ${what} on this host: there is no ${places.map(quoted).join(" or ")}`,
+    { hint },
+  );
+}
+
+/** The frequency of the host's time-stamp counter, which an emulated processor has too (guest/init.c). Undefined where it cannot be measured: then the guest finds out by itself. */
+export function kilohertz(guest: string): number | undefined {
+  const { stdout } = spawnSync(guest, ["frequency"], { encoding: "utf8", env: {} });
+  const text = (stdout ?? "").trim();
+  return /^[1-9][0-9]{4,8}$/.test(text) ? Number(text) : undefined;
+}

@@ -1,0 +1,76 @@
+/** The kvm flavor, a short list: under emulation a start takes seconds. Needs root, QEMU, iproute2. */
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { mountsBelow, until } from "../harness/rkt.ts";
+import { newStage1, run, setUp, startPod } from "./suite/context.ts";
+
+describe("stage1 kvm", () => {
+  const stage1 = newStage1("kvm");
+  beforeAll(() => setUp(stage1));
+  afterAll(() => stage1.rkt?.[Symbol.dispose]());
+
+  test("gives back output and status, and a volume that is read-only is", () => {
+    const [ro, rw] = ["ro", "rw"].map((name) => join(stage1.rkt.dir, name)) as [string, string];
+    for (const path of [ro, rw]) {
+      mkdirSync(path);
+      writeFileSync(join(path, "file"), "of the host\n");
+    }
+    const pod = [
+      ...[`--volume=ro,kind=host,source=${ro},readOnly=true`, "--mount=volume=ro,target=/ro"],
+      ...[`--volume=rw,kind=host,source=${rw}`, "--mount=volume=rw,target=/rw/deep"],
+      ...["--volume=t,kind=tmpfs,size=1Mi", "--mount=volume=t,target=/t"],
+    ];
+    const script =
+      "cat /ro/file; touch /ro/x 2> /dev/null && echo WROTE; mount -o remount,rw /ro 2> /dev/null && echo REMOUNTED; echo word > /rw/deep/word; df -k /t | tail -n 1 | tr -s ' ' | cut -d ' ' -f 2; uname -r; exit 42";
+    const result = run(stage1, script, { pod });
+    const lines = result.stdout.split("\n");
+    expect(lines.slice(0, 2)).toEqual(["of the host", "1024"]);
+    // The guest's kernel, not the host's.
+    expect(lines[2]).toContain("-cloud-amd64");
+    expect(lines[2]).not.toBe(readFileSync("/proc/sys/kernel/osrelease", "utf8").trim());
+    expect(result.status).toBe(42);
+    if (!existsSync("/dev/kvm")) expect(result.stderr).toContain("the pod's machine is emulated");
+    expect(readdirSync(ro)).toEqual(["file"]);
+    expect(readFileSync(join(rw, "word"), "utf8")).toBe("word\n");
+  });
+
+  test("a death by signal, without a network", () => {
+    expect(run(stage1, "ls /sys/class/net; kill -SEGV $$; sleep 5")).toMatchObject({ status: 139, stdout: "lo\n" });
+  });
+
+  test("is reached over its network, entered, told apart by status, stopped, and leaves nothing", async () => {
+    const script =
+      "mkdir /www; echo hello > /www/index.html; httpd -p 80 -h /www; trap 'exit 0' TERM; echo up; while :; do sleep 1; done";
+    const { running, uuid } = await startPod(stage1, script, { net: "--net=default" });
+    const { rkt } = stage1;
+    const status = rkt.ok(["status", uuid]);
+    expect(status).toContain("state=running");
+    expect(status).toContain("vm(qemu)");
+    const ip = /^networks=default:ip4=(\S+)/m.exec(status)?.[1];
+    const answer = await fetch(`http://${ip}/`);
+    expect(await answer.text()).toBe("hello\n");
+    const entered = rkt.run(["enter", uuid, "/bin/sh", "-c", "cat /marker; cat; echo err >&2; exit 5"], {
+      input: "typed\n",
+    });
+    expect(entered).toMatchObject({ status: 5, stdout: "app\ntyped\n", stderr: "err\n" });
+    rkt.ok(["stop", uuid]);
+    expect((await running.ended).status).toBe(0);
+    expect(rkt.ok(["status", uuid])).toContain("app-app=0");
+    rkt.ok(["gc", "--grace-period=0s"]);
+    await until("the end of everything", () => rkt.pods().length === 0 && mountsBelow(rkt.dir).length === 0);
+  });
+
+  test("what a machine cannot have is refused before anything is made", () => {
+    for (const [net, pod, text] of [
+      ["--net=host", [], "flavor kvm requires private network configuration (try --net)"],
+      ["--net=none", ["--private-users"], "flag --private-users cannot be used with"],
+      ["--net=none", ["--ipc=parent"], "--ipc"],
+    ] as const) {
+      const result = run(stage1, "true", { net, pod });
+      expect(result.stderr).toContain(text);
+      expect(result.status).toBe(254);
+    }
+  });
+});
