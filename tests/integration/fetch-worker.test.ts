@@ -64,8 +64,11 @@ function start(
 }
 
 const fetchInto = (data: string, reference: string, ...more: string[]) => start([data, reference, ...more]).answer;
+/** Of every thread: proc_pid_task(5) lists a child with the thread that started it, and which one that is, is the runtime's affair. */
 const workersOf = (pid: number): number[] =>
-  readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+  readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number),
+  );
 
 /** Dead processes stay visible until somebody has asked for their status. */
 function isAlive(pid: number): boolean {
