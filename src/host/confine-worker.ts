@@ -1,5 +1,5 @@
 /**
- * The first of a worker's two starts: it sets limits and Landlock rules, which bind the thread that sets them and what that executes, and becomes the worker. (The runtime has several threads
+ * The first of a worker's two starts: it sets limits, Landlock rules and a system call filter, which bind the thread that sets them and what that executes, and becomes the worker. (The runtime has several threads
  * from its first line on, so a process cannot confine all of itself; setpriv of Debian 12 knows no Landlock.)
  */
 
@@ -9,6 +9,7 @@ import { AT_FDCWD, F, O } from "./constants.ts";
 import { isErrno } from "./errno.ts";
 import type { Host } from "./host.ts";
 import { type LandlockAccess, type LandlockRule, landlockRestrict } from "./landlock.ts";
+import { filterWorker } from "./worker-filter.ts";
 
 const RLIMIT = { CPU: 0, FSIZE: 1, DATA: 2, CORE: 4, NOFILE: 7 } as const;
 const MOST_FILES = 1024n;
@@ -53,6 +54,8 @@ export function confineAndStart(host: Host, worker: string, argv: readonly strin
     confinement.network,
   );
   for (const { fd } of opened) closeSync(fd);
+  // Last: it denies what was done above.
+  filterWorker(host, confinement.network === "connect" ? "network" : "files");
   return host.execve(`/proc/self/fd/${executable}`, ["rkt", "worker", worker], { ...environment() });
 }
 

@@ -38,6 +38,7 @@ import {
   RESOLVE,
   S,
 } from "../host/mod.ts";
+import { filterWorker } from "../host/worker-filter.ts";
 import { decodeJail, JAIL_BLOB, JAIL_LOWERS, JAIL_TARGET } from "./unpack-protocol.ts";
 
 /** The last word on the command line of the second stage. */
@@ -83,6 +84,8 @@ export function enterJail(host: Host): never {
   }
 
   moveRoot(host);
+  // Last: it denies what was done above. setpriv needs no more than the unpacker.
+  filterWorker(host, "owners");
   return host.execve(
     "/usr/bin/setpriv",
     [

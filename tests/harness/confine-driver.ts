@@ -1,9 +1,12 @@
 /** A worker that tries what it should not be able to do: `driver SETUP` starts it confined, with the directories of SETUP as descriptors, and prints what it could do. */
 
+import { read } from "bun:ffi";
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { CONFINE, type Confinement } from "../../src/host/confine-words.ts";
 import { confineAndStart, limitMemory } from "../../src/host/confine-worker.ts";
+import { errnoName } from "../../src/host/errno.ts";
+import { libc } from "../../src/host/libc.ts";
 import { linux } from "../../src/host/mod.ts";
 import { startWorker } from "../../src/host/worker.ts";
 import { answer, requests } from "../../src/host/worker-side.ts";
@@ -28,8 +31,9 @@ export interface Try {
     | "allocate"
     | "threads"
     | "limits"
-    | "kill";
-  /** Path, port, or a number. */
+    | "kill"
+    | "call";
+  /** Path, port, or a number; of a call: its number and arguments. */
   readonly what: string;
 }
 
@@ -82,6 +86,12 @@ async function carryOut(action: Try["action"], what: string): Promise<string | u
       return void renameSync(what, `${what}.renamed`);
     case "kill":
       return void process.kill(Number(what), 0);
+    case "call": {
+      const [number = 0, first = 0, second = 0, third = 0] = what.split(" ").map(Number);
+      if (Number(libc.syscall(number, first, second, third, 0, 0, 0)) >= 0) return undefined;
+      const location = libc.__errno_location();
+      return errnoName(location === null ? 0 : read.i32(location, 0));
+    }
     case "listen":
       return await new Promise<undefined>((resolve, reject) => {
         const server = createServer().once("error", reject);
@@ -103,8 +113,8 @@ async function carryOut(action: Try["action"], what: string): Promise<string | u
     case "threads":
       return readdirSync("/proc/self/task")
         .map((id) => readFileSync(`/proc/self/task/${id}/status`, "utf8"))
-        .map((text) => /NoNewPrivs:\t(\d)/.exec(text)?.[1] ?? "?")
-        .join("");
+        .map((text) => `${/NoNewPrivs:\t(\d)/.exec(text)?.[1]}${/Seccomp:\t(\d)/.exec(text)?.[1]}`)
+        .join(" ");
     case "limits":
       return readFileSync("/proc/self/limits", "utf8");
   }

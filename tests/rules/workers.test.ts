@@ -135,6 +135,8 @@ const POWERLESS = {
   CapEff: NOTHING,
   CapBnd: NOTHING,
   CapAmb: NOTHING,
+  // A system call filter (seccomp(2)).
+  Seccomp: "2",
 };
 
 test("the fetch and the verify worker: users of their own, and nothing they could do as root", () => {
@@ -152,7 +154,15 @@ test("the unpack worker: root in name, with the five capabilities that give file
   const seen = found("unpack confined");
   // CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, FSETID 4, SETFCAP 31 (capabilities(7)).
   const few = (0x8000001b).toString(16).padStart(16, "0");
-  expectEveryThread(seen, { NoNewPrivs: "1", CapInh: NOTHING, CapPrm: few, CapEff: few, CapBnd: few, CapAmb: NOTHING });
+  expectEveryThread(seen, {
+    NoNewPrivs: "1",
+    CapInh: NOTHING,
+    CapPrm: few,
+    CapEff: few,
+    CapBnd: few,
+    CapAmb: NOTHING,
+    Seccomp: "2",
+  });
   expect(seen.environment.filter((line) => !/^(PATH|LANG)=/.test(line))).toEqual([]);
   // stdio, and what it opened inside its own root.
   const outside = seen.descriptors.filter((line) => /^\d+ \//.test(line) && line.includes(rkt.dataDir));
