@@ -18,7 +18,7 @@ case $prefix in /usr) zsh=$share/zsh/vendor-completions/_rkt ;; *) zsh=$share/zs
 
 install_files() {
   install -D -m 755 build/rkt "$rkt"
-  for image in nspawn host fly; do
+  for image in nspawn host fly kvm; do
     install -D -m 644 "build/stage1-$image.aci" "$lib/rkt/stage1-images/stage1-$image.aci"
   done
   ln -sf stage1-nspawn.aci "$lib/rkt/stage1-images/stage1-coreos.aci"
@@ -55,7 +55,7 @@ uninstall() {
   rm -f "$share/bash-completion/completions/rkt" "$zsh" "$share/fish/vendor_completions.d/rkt.fish"
   rm -f "$share"/man/man1/rkt.1 "$share"/man/man1/rkt-*.1
   for unit in dist/init/systemd/*; do rm -f "$lib/systemd/system/${unit##*/}"; done
-  for image in nspawn host fly coreos; do rm -f "$lib/rkt/stage1-images/stage1-$image.aci"; done
+  for image in nspawn host fly kvm coreos; do rm -f "$lib/rkt/stage1-images/stage1-$image.aci"; done
   rmdir "$lib/rkt/stage1-images" "$lib/rkt" 2> /dev/null || true
   [ -n "$destdir" ] || echo "uninstall: kept: /var/lib/rkt (images, pods), /etc/rkt (configuration, keys), users rkt-fetch and rkt-verify, groups rkt and rkt-admin"
 }

@@ -254,7 +254,8 @@ describe.skipIf(!root)("tearDownNetwork", () => {
     await child.exited;
     expect(child.signalCode).toBe("SIGKILL");
     rmSync(join(testDir(), "bin/iptables-restore"), { force: true });
-    await Bun.sleep(300);
+    // A plugin that outlives its caller ends by itself; gc of a whole rkt comes later than that.
+    while (pluginsOf(target.uuid).length > 0) await Bun.sleep(10);
     await down(target);
     expect(traces()).toBe(tracesBefore());
     expect(existsSync(join(target.podDir, "net"))).toBe(false);
@@ -276,3 +277,14 @@ describe.skipIf(!root)("joinNetns", () => {
     expect(interfaces).toEqual(["lo"]);
   });
 });
+
+/** Processes that were started for the container: plugins, and what they delegate to. */
+function pluginsOf(uuid: string): string[] {
+  return readdirSync("/proc").filter((name) => {
+    try {
+      return /^[0-9]+$/.test(name) && readFileSync(`/proc/${name}/environ`, "utf8").includes(`CNI_CONTAINERID=${uuid}\0`);
+    } catch {
+      return false; // It ended.
+    }
+  });
+}
