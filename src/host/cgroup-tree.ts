@@ -33,7 +33,9 @@ export function detectCgroups(
   mountInfo = readFileSync("/proc/self/mountinfo", "utf8"),
   own = readFileSync("/proc/self/cgroup", "utf8"),
 ): CgroupLayout {
-  const mounts = parseMountInfo(mountInfo);
+  // A host with many pods has thousands of mounts, and a dozen of these.
+  const lines = mountInfo.split("\n").filter((line) => line.includes(" - cgroup"));
+  const mounts = parseMountInfo(lines.join("\n"));
   const hierarchies = own
     .split("\n")
     .map((line) => hierarchyOf(line, mounts))

@@ -42,7 +42,11 @@ export function processFinder(): ProcessFinder {
       if (layout === undefined) layout = detected();
       return layout ?? undefined;
     },
-    cgroupOf: (dir, uuid) => (finder.layout === undefined ? undefined : recordedCgroup(dir, uuid)),
+    cgroupOf(dir, uuid) {
+      // The record first: fly pods have none, and then nobody needs the host's layout.
+      const recorded = recordedCgroup(dir, uuid);
+      return recorded === undefined || finder.layout === undefined ? undefined : recorded;
+    },
     populated(dir, uuid) {
       const cgroup = finder.cgroupOf(dir, uuid);
       if (cgroup !== undefined && podCgroupPopulated(cgroup, finder.layout)) return true;
