@@ -35,3 +35,18 @@ test("the threat model cites tests that exist, at least one under each heading u
   });
   expect(missing).toEqual([]);
 });
+
+test("the headings of the page about troubleshooting are texts of the program", () => {
+  const source = ["src", "stage1"]
+    .flatMap((directory) =>
+      readdirSync(join(root, directory), { recursive: true, encoding: "utf8" }).map((name) => join(directory, name)),
+    )
+    .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
+    .map((name) => readFileSync(join(root, name), "utf8"))
+    .join("\n");
+  const text = readFileSync(join(root, "docs/troubleshooting.md"), "utf8");
+  const headings = [...text.matchAll(/^### `([^`]+)`/gm)].map((match) => match[1] ?? "");
+  expect(headings.length).toBeGreaterThan(40);
+  const parts = headings.flatMap((heading) => heading.split("…").map((part) => part.trim()));
+  expect(parts.filter((part) => part.length > 2 && !source.includes(part))).toEqual([]);
+});
