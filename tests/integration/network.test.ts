@@ -282,7 +282,9 @@ describe.skipIf(!root)("joinNetns", () => {
 function pluginsOf(uuid: string): string[] {
   return readdirSync("/proc").filter((name) => {
     try {
-      return /^[0-9]+$/.test(name) && readFileSync(`/proc/${name}/environ`, "utf8").includes(`CNI_CONTAINERID=${uuid}\0`);
+      return (
+        /^[0-9]+$/.test(name) && readFileSync(`/proc/${name}/environ`, "utf8").includes(`CNI_CONTAINERID=${uuid}\0`)
+      );
     } catch {
       return false; // It ended.
     }
