@@ -12,12 +12,26 @@ const documents = [
     .map((name) => join("docs", name)),
 ];
 
+/** As the places that show Markdown make it: small letters, no punctuation, a dash for each space. */
+const anchor = (title: string) =>
+  title
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, "")
+    .replaceAll(" ", "-");
+
 describe("links", () => {
   test.each(documents)("of %s lead to files", (document) => {
     const text = readFileSync(join(root, document), "utf8").replace(/```.*?```/gs, "");
     const targets = [...text.matchAll(/\]\(([^)#\s]+)/g)].map((match) => match[1] ?? "");
     const files = targets.filter((target) => !/^[a-z]+:/.test(target));
     expect(files.filter((target) => !existsSync(join(root, dirname(document), target)))).toEqual([]);
+  });
+
+  test.each(documents)("of %s to a part of it lead to its headings", (document) => {
+    const text = readFileSync(join(root, document), "utf8").replace(/```.*?```/gs, "");
+    const headings = new Set([...text.matchAll(/^#+ (.+)$/gm)].map(([, title = ""]) => anchor(title)));
+    const targets = [...text.matchAll(/\]\(#(\S+?)\)/g)].map((match) => match[1] ?? "");
+    expect(targets.filter((target) => !headings.has(target))).toEqual([]);
   });
 });
 

@@ -165,9 +165,23 @@ function eventMessage({ type, id, from, time, data }: RktFact): Message {
   return { type, id, from, time: time / SECOND, data: data.map(([Key, value]) => ({ Key, value })) };
 }
 
+/** Of a pod that there is: what a client says reaches no other program as it came. Throws as findPod does. */
+function podUuid(engine: Engine, id: string): string {
+  const pod = findPod(podReader(engine.dataDir, linux), id);
+  closePod(linux, pod);
+  return pod.uuid;
+}
+
 /** Lines of a pod, as `rkt logs` tells them: a process of its own reads what the pod has written. */
-function getLogs({ globals }: ApiOptions, call: ServerWritableStream<Message, Message>): void {
-  const { pod_id: pod, app_name: app, lines, follow, since_time: since, until_time: until } = call.request;
+function getLogs({ engine, globals }: ApiOptions, call: ServerWritableStream<Message, Message>): void {
+  const { pod_id: id, app_name: app, lines, follow, since_time: since, until_time: until } = call.request;
+  let uuid: string;
+  try {
+    uuid = podUuid(engine, String(id));
+  } catch (error) {
+    call.emit("error", failure(error));
+    return;
+  }
   const argv = [
     ...globals,
     "logs",
@@ -176,10 +190,9 @@ function getLogs({ globals }: ApiOptions, call: ServerWritableStream<Message, Me
     ...(follow === true ? ["--follow"] : []),
     ...(Number(since) > 0 ? [`--since=@${Number(since)}`] : []),
     ...(Number(until) > 0 ? [`--until=@${Number(until)}`] : []),
-    `--uuid-file=/dev/stdin`,
+    uuid,
   ];
-  const child = spawn(process.execPath, argv, { stdio: ["pipe", "pipe", "pipe"] });
-  child.stdin.end(String(pod));
+  const child = spawn(process.execPath, argv, { stdio: ["ignore", "pipe", "pipe"] });
   let errors = "";
   child.stderr.on("data", (chunk) => {
     errors = (errors + String(chunk)).slice(-4096);

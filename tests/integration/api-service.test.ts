@@ -149,6 +149,33 @@ describe("the API", () => {
     call.cancel();
   });
 
+  test("streams the lines of a pod's log", async () => {
+    const uuidFile = join(rkt.dir, "logged");
+    const journal = ["--annotation=coreos.com/rkt/stage1/journal=true", `--uuid-file-save=${uuidFile}`];
+    const words = [image, "--name=talker", "--exec=/bin/sh", "--", "-c", "echo first line; echo second line"];
+    rkt.ok(["--insecure-options=image", "run", "--net=none", ...journal, ...words]);
+    const logs = (request: object) =>
+      new Promise<string[]>((done, fail) => {
+        const lines: string[] = [];
+        const call = client["GetLogs"]?.(request, () => undefined);
+        call.on("data", (answer: Answer) => lines.push(...answer.lines));
+        call.on("error", fail);
+        call.on("end", () => done(lines));
+      });
+    const pod = readFileSync(uuidFile, "utf8").trim();
+    expect(await logs({ pod_id: pod })).toEqual([
+      expect.stringContaining("first line"),
+      expect.stringContaining("second line"),
+    ]);
+    expect(await logs({ pod_id: pod.slice(0, 8), app_name: "talker", lines: 1 })).toEqual([
+      expect.stringContaining("second line"),
+    ]);
+    const refused = (request: object) => logs(request).catch(({ code }) => code);
+    expect(await refused({ pod_id: newUuid() })).toBe(grpc.status.NOT_FOUND);
+    expect(await refused({ pod_id: uuid })).toBe(grpc.status.FAILED_PRECONDITION);
+    rkt.ok(["rm", pod]);
+  });
+
   test("lists a thousand pods, and stays small", async () => {
     const prepared = join(rkt.dataDir, "pods/prepared");
     const copies = Array.from({ length: 1000 }, () => newUuid());

@@ -21,6 +21,7 @@ const FILES = [
   "lib/rkt/stage1-images/stage1-coreos.aci -> stage1-nspawn.aci",
   "lib/rkt/stage1-images/stage1-fly.aci 644",
   "lib/rkt/stage1-images/stage1-host.aci 644",
+  "lib/rkt/stage1-images/stage1-kvm.aci 644",
   "lib/rkt/stage1-images/stage1-nspawn.aci 644",
   "lib/systemd/system/rkt-api-tcp.socket 644",
   "lib/systemd/system/rkt-api.service 644",
@@ -41,6 +42,9 @@ function files(dir: string): string[] {
   return [...find("f", "%P %m\\n").split("\n"), ...find("l", "%P -> %l\\n").split("\n")].filter(Boolean).sort();
 }
 
+/** What stands below a heading of a page, until the next. */
+const section = (page: string, heading: string) => page.split(`\n## ${heading}\n`)[1]?.split("\n## ")[0] ?? "";
+
 describe("for a package", () => {
   test("writes its files below DESTDIR and PREFIX, by a strict umask too, and nothing else; uninstall takes them away", () => {
     using dir = temporaryDirectory("destdir");
@@ -60,6 +64,29 @@ describe("for a package", () => {
     expect(readFileSync("/etc/passwd", "utf8")).toBe(passwd);
     make("uninstall", "022");
     expect(files(dir.path)).toEqual([]);
+  });
+
+  test("docs/privileges.md has every path that is installed, and every account and directory, and no other", () => {
+    const page = readFileSync("docs/privileges.md", "utf8");
+    const rows = (heading: string) =>
+      [...section(page, heading).matchAll(/^\| `(.+?)` \| (.+?) \|/gm)].map(([, path = "", mode = ""]) => [path, mode]);
+    const installed = FILES.map((file) => file.replace("site-functions", "vendor-completions")).map((file) =>
+      file.replace(/ -> .*$/, " link"),
+    );
+    expect(rows("What is installed").map((row) => row.join(" "))).toEqual(
+      [...installed, "share/man/man1/rkt*.1 644"].map((file) => `/usr/${file}`),
+    );
+    const directories = readFileSync("dist/tmpfiles.d/rkt.conf", "utf8").matchAll(/^d (\S+)/gm);
+    expect(
+      rows("Directories that installation makes")
+        .map(([path]) => path)
+        .sort(),
+    ).toEqual([...directories].map(([, path]) => path).sort());
+    const accounts = readFileSync("dist/sysusers.d/rkt.conf", "utf8").matchAll(/^([gu]) (\S+)/gm);
+    const named = [...section(page, "Accounts").matchAll(/^\| (group|user) `(.+?)`/gm)];
+    expect(named.map(([, kind, name]) => `${kind?.charAt(0)} ${name}`)).toEqual(
+      [...accounts].map(([, kind, name]) => `${kind} ${name}`),
+    );
   });
 
   test("refuses a PREFIX that is not absolute", () => {

@@ -1,6 +1,7 @@
 /** rkt api-service: the gRPC service of rkt 1.x. */
 
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { RktError } from "../../core/errors.ts";
 import { inheritedSockets, serveInherited } from "../../services/inherited-sockets.ts";
 import type { ApiServer } from "../../services/mod.ts";
@@ -69,9 +70,9 @@ async function isServed(path: string): Promise<boolean> {
   });
 }
 
-/** Through a socket of ours: see serveInherited. */
+/** Through a socket of ours: see serveInherited. A unit with RuntimeDirectory= may write nowhere else below /run (systemd.exec(5)). */
 async function serveProxied(server: ApiServer, sockets: number): Promise<() => void> {
-  const directory = mkdtempSync("/run/rkt-api-");
+  const directory = mkdtempSync(join(process.env["RUNTIME_DIRECTORY"] ?? "/run", "rkt-api-"));
   await server.listen(`unix:${directory}/api.sock`);
   const stop = serveInherited(sockets, `${directory}/api.sock`);
   return () => {
