@@ -16,6 +16,16 @@ function entry(name: string, content: Uint8Array | string, type = "0"): Buffer {
   return Buffer.concat([header, body, Buffer.alloc((512 - (body.length % 512)) % 512)]);
 }
 
+/** The entry with its header changed, and the sum put right. */
+function withHeader(whole: Buffer, change: (header: Buffer) => void): Buffer {
+  const header = whole.subarray(0, 512);
+  change(header);
+  header.write("        ", 148);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+  return whole;
+}
+
 const END = Buffer.alloc(1024);
 
 function found(parts: Buffer[], step = 1000): string {
@@ -49,6 +59,32 @@ describe("scanForManifest", () => {
     const sum = Number.parseInt(manifest.toString("latin1", 148, 154), 8) - 0x30;
     manifest.write(sum.toString(8).padStart(6, "0"), 148);
     expect(found([manifest, END])).toBe("{}");
+  });
+  test.each([
+    ["ustar without its version", "ustar\x0000"],
+    ["another byte behind the magic", "ustar00\x00"],
+    ["nearly GNU's", "ustar  1"],
+  ])("a prefix counts as for the unpacker: %s", (_what, magic) => {
+    const decoy = withHeader(entry("manifest", "decoy"), (header) => {
+      header.write(magic, 257, "latin1");
+      header.write("rootfs", 345);
+    });
+    expect(found([decoy, entry("manifest", "{}"), END])).toBe("{}");
+  });
+  test("star's prefix ends where its times begin, as for the unpacker", () => {
+    const star = withHeader(entry("manifest", "{}"), (header) => {
+      header.write("/".repeat(131), 345);
+      header.write("elsewhere", 476);
+      header.write("tar\0", 508);
+    });
+    expect(found([star, END])).toBe("{}");
+  });
+  test("GNU's header has times where others have a prefix", () => {
+    const gnu = withHeader(entry("manifest", "{}"), (header) => {
+      header.write("ustar  \0", 257, "latin1");
+      header.write("14000000000", 345, "latin1");
+    });
+    expect(found([gnu, END])).toBe("{}");
   });
   test("a link or a directory is no manifest, nor is a file of that name elsewhere", () => {
     const decoys = [entry("manifest", "", "2"), entry("manifest", "", "5"), entry("rootfs/manifest", "no")];

@@ -89,9 +89,19 @@ function plainName(name: string): string {
   return name.replace(/^(?:\.?\/)+/, "");
 }
 
+/**
+ * Byte for byte the rules of the unpacker (src/render/tar/header.ts): an entry that had one name here and another there would be verified as one image and unpacked as
+ * another. GNU tar's own format keeps times where ustar keeps the prefix, star only behind its first 131 bytes; of ustar's magic only five bytes are reliable.
+ */
 function ustarPrefix(block: Uint8Array): string {
-  // GNU tar's own format keeps times where ustar keeps the prefix.
-  return text(block.subarray(257, 263)) === "ustar" ? text(block.subarray(345, 500)) : "";
+  const magic = latin1(block.subarray(257, 265));
+  if (magic === "ustar  \0" || !magic.startsWith("ustar")) return "";
+  const isStar = latin1(block.subarray(508, 512)) === "tar\0";
+  return text(block.subarray(345, isStar ? 476 : 500));
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("latin1");
 }
 
 function text(bytes: Uint8Array): string {

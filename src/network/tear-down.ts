@@ -48,12 +48,13 @@ export async function tearDownNetwork(context: NetworkContext): Promise<Teardown
   const usable = netns !== undefined && isNetnsPath(netns);
   const live = usable && netnsExists(host, netns) ? netns : "";
   const networks = recordedNetworks(podDir).reverse();
-  const forgetful = usable && pluginsForget(host, live, networks);
+  // Before the records that tell it are gone: a gc that is killed in between must leave enough for the next one. Where none are left, one was.
+  if (usable && (networks.length === 0 || pluginsForget(host, live, networks)))
+    await attempt("masquerading", () => forgetMasquerade(uuid));
   for (const network of networks) {
     if ("error" in network) problems.push({ what: `network file ${quoted(network.file)}`, error: network.error });
     else problems.push(...(await detach(context, network, live)));
   }
-  if (forgetful) await attempt("masquerading", () => forgetMasquerade(uuid));
   await attempt("network namespace", () => {
     if (netns !== undefined && !usable) {
       throw new RktError("INVALID_INPUT", `Cannot remove network namespace ${quoted(netns)}: expected /run/netns/NAME`);

@@ -170,6 +170,19 @@ describe.skipIf(!root)("ports", () => {
     await Promise.all(many.map(({ target }) => down(target)));
   });
 
+  test("and masquerading are removed by the second of two gcs that were killed, one in DEL and one behind it", async () => {
+    const target = pod();
+    const { netnsPath } = await upWithNamespace(target, "p", [web(18_080)]);
+    // Without the pod's addresses the plugin leaves its rules; the record of the network goes once DEL is done.
+    sh(`nsenter --net=${netnsPath} ip link del eth0`);
+    for (const file of readdirSync(join(target.podDir, "net")))
+      if (file.includes("p.conf")) rmSync(join(target.podDir, "net", file));
+    sh("rm -rf /var/lib/cni/networks/p");
+    expect(sh("iptables-save -t nat")).toContain(target.uuid);
+    await down(target);
+    expect(traces()).toBe(tracesBefore());
+  });
+
   test("are removed even when somebody emptied the nat table meanwhile", async () => {
     const target = pod();
     await upWithNamespace(target, "p", [web(18_080)]);
