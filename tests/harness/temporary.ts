@@ -39,7 +39,14 @@ export function runProgram(
   const result = spawnSync(program, args, {
     cwd: options.cwd,
     input: options.input ?? "",
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/nonexistent", LANG: "C.UTF-8", ...options.env },
+    env: {
+      PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
+      HOME: "/nonexistent",
+      LANG: "C.UTF-8",
+      // Without it the runtime makes itself a cache below HOME, and with that a /nonexistent that only root may enter.
+      BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0",
+      ...options.env,
+    },
     maxBuffer: 256 * 1024 * 1024,
     timeout: 280_000,
   });

@@ -20,7 +20,7 @@ describe("on a host with systemd", () => {
     buildAci(join(files.path, "app.aci"));
     machine = await bootDebian({ binds: { "/opt/files": files.path } });
     // As Debian has it: the journal is kept on disk.
-    machine.enter(["mkdir", "/var/log/journal"]);
+    machine.enter(["mkdir", "-p", "/var/log/journal"]);
     machine.enter(["systemctl", "restart", "systemd-journald"]);
     image = machine.ok(rkt("fetch", "--full", "/opt/files/app.aci")).trim();
   });
