@@ -92,7 +92,7 @@ test("another program gets all of them, so that what follows means something", a
 describe.each(["fly", "nspawn"])("a pod of %s", (flavor) => {
   test("neither its supervisor nor its app has any", async () => {
     const words = ["--insecure-options=image", "run", `--stage1-name=coreos.com/rkt/stage1-${flavor}`, image];
-    const script = "echo up; sleep 300 & wait";
+    const script = "sleep 300 & echo up; wait";
     const { child, stdout, ended } = start([RKT, ...rkt.globals, ...words, "--exec=/bin/sh", "--", "-c", script]);
     await until("the app's start", () => stdout().includes("up"));
     const pids = [child.pid ?? 0, ...descendants(child.pid ?? 0)];
