@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { newUuid } from "../src/core/uuid.ts";
 import { mountsBelow } from "../tests/harness/rkt.ts";
 import { interleave, run, type Timed } from "./measure.ts";
-import type { Workspace } from "./workspace.ts";
+import { RKT, type Workspace } from "./workspace.ts";
 
 /** What every command of rkt pays before its first line. */
 export const EMPTY = "an empty program of the same runtime";
@@ -19,7 +19,7 @@ export function measureList(space: Workspace, runs: number, tell: (text: string)
   return interleave(
     [
       { name: EMPTY, command: [emptyProgram(space)], own, note: "the floor" },
-      { name: "rkt version", command: space.rkt(["version"]), own },
+      { name: "rkt version", command: [RKT, "version"], own },
       { name: "rkt list, 10 pods", command: space.rkt(["list"], few), own },
       { name: "rkt list, 1000 pods", command: space.rkt(["list"], many), own },
       { name: "rkt list --format=json, 1000 pods", command: space.rkt(["list", "--format=json"], many), own },
