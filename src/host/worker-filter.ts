@@ -5,6 +5,7 @@
  */
 
 import { isErrno } from "./errno.ts";
+import { type FilterInstruction, filterProgram } from "./filter-program.ts";
 import type { Host } from "./host.ts";
 
 /** What a worker does besides computing, reading and writing what is open to it: talk to servers; write into the store or a temporary directory; give files their owners. */
@@ -62,8 +63,6 @@ const NEW_NAMESPACES = 0x7e020000;
 /** The last call when this list was made (Linux 6.12). Programs that try a later one must see a kernel that lacks it, and fall back. */
 const LAST_KNOWN = 466;
 
-type Instruction = readonly [code: number, whenTrue: number, whenFalse: number, value: number];
-
 /** struct sock_filter[]; undefined on a processor whose numbers are not known here. */
 export function workerFilter(calls: WorkerCalls, arch: string): Uint8Array | undefined {
   const column = arch === "x64" ? 0 : arch === "arm64" ? 1 : undefined;
@@ -71,7 +70,7 @@ export function workerFilter(calls: WorkerCalls, arch: string): Uint8Array | und
   const number = (name: string) => NUMBERS[name]?.[column] ?? undefined;
   const allowed = [...new Set(CALLS[calls])].flatMap((name) => (name === "clone" ? [] : (number(name) ?? [])));
   const families = FAMILIES[calls];
-  const instructions: Instruction[] = [
+  const instructions: FilterInstruction[] = [
     [LOAD, 0, 0, ARCHITECTURE],
     [IF_EQUAL, 1, 0, [0xc000003e, 0xc00000b7][column] ?? 0],
     [RETURN, 0, 0, EPERM],
@@ -88,12 +87,12 @@ export function workerFilter(calls: WorkerCalls, arch: string): Uint8Array | und
     [LOAD, 0, 0, NUMBER],
     [IF_EQUAL, 0, 2 + families.length * 2, [41, 198][column] ?? 0],
     [LOAD, 0, 0, FIRST_ARGUMENT],
-    ...families.flatMap((family): Instruction[] => [
+    ...families.flatMap((family): FilterInstruction[] => [
       [IF_EQUAL, 0, 1, family],
       [RETURN, 0, 0, ALLOW],
     ]),
     [RETURN, 0, 0, EPERM],
-    ...rangesOf(allowed).flatMap(([first, last]): Instruction[] => [
+    ...rangesOf(allowed).flatMap(([first, last]): FilterInstruction[] => [
       [IF_AT_LEAST, 0, 2, first],
       [IF_ABOVE, 1, 0, last],
       [RETURN, 0, 0, ALLOW],
@@ -104,14 +103,7 @@ export function workerFilter(calls: WorkerCalls, arch: string): Uint8Array | und
     [RETURN, 0, 0, ENOSYS],
     [RETURN, 0, 0, EPERM],
   ];
-  const program = new DataView(new ArrayBuffer(instructions.length * 8));
-  instructions.forEach(([code, whenTrue, whenFalse, value], index) => {
-    program.setUint16(index * 8, code, true);
-    program.setUint8(index * 8 + 2, whenTrue);
-    program.setUint8(index * 8 + 3, whenFalse);
-    program.setUint32(index * 8 + 4, value, true);
-  });
-  return new Uint8Array(program.buffer);
+  return filterProgram(instructions);
 }
 
 /** Runs of numbers that follow each other. */

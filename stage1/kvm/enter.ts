@@ -3,12 +3,12 @@
  * (guest/session.c), over a port of the machine's own: the guest's systemd starts the command with the app's rights.
  */
 
-import { spawnSync } from "node:child_process";
 import type { Socket } from "node:net";
 import { RktError } from "../../src/core/errors.ts";
 import { openBeneath } from "../../src/host/beneath.ts";
 import { AT_FDCWD, type Host, O } from "../../src/host/mod.ts";
 import type { Entrypoint } from "../common/io.ts";
+import { stty } from "../common/stty.ts";
 import { commandOf, NOT_EXECUTED, parse } from "../nspawn/enter.ts";
 import { pathOf } from "../nspawn/enter-request.ts";
 import { onTerminal } from "../nspawn/input.ts";
@@ -121,13 +121,4 @@ function write(stream: NodeJS.WriteStream, data: Buffer, socket: Socket): void {
 /** "ROWS COLUMNS". */
 function windowSize(): string {
   return stty(["size"]).trim();
-}
-
-/** stty(1) on the caller's terminal. */
-function stty(settings: readonly string[]): string {
-  const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
-  const stdio = ["inherit", "pipe", "ignore"] as const;
-  const { status, stdout } = spawnSync("stty", settings, { stdio: [...stdio], encoding: "utf8", env });
-  if (status === 0) return stdout;
-  throw new RktError("HOST_PROGRAM", "Cannot set the terminal: stty failed");
 }

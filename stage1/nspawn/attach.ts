@@ -3,7 +3,6 @@
  * pod's root, without following a link, so that nothing in the pod leads rkt to a socket of the host.
  */
 
-import { spawnSync } from "node:child_process";
 import type { Socket } from "node:net";
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
@@ -14,6 +13,7 @@ import { STAGE1_ENV } from "../../src/stage1-contract/mod.ts";
 import { openInRoot } from "../common/in-root.ts";
 import type { Entrypoint } from "../common/io.ts";
 import { STREAMS } from "../common/stdio.ts";
+import { stty } from "../common/stty.ts";
 import { openPod, type PodInit, pathOf } from "./enter-request.ts";
 
 /** What a person types to leave the app alone: Ctrl-] three times, as with systemd-nspawn. */
@@ -180,15 +180,6 @@ async function connect(host: Host, pod: PodInit, app: string, name: string): Pro
         : error;
     }
   }
-}
-
-/** stty(1) on the caller's terminal. */
-function stty(settings: readonly string[]): string {
-  const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
-  const stdio = ["inherit", "pipe", "ignore"] as const;
-  const { status, stdout } = spawnSync("stty", settings, { stdio: [...stdio], encoding: "utf8", env });
-  if (status === 0) return stdout;
-  throw new RktError("HOST_PROGRAM", "Cannot set the terminal: stty failed");
 }
 
 async function write(fd: 1 | 2, data: string | Uint8Array): Promise<void> {

@@ -5,6 +5,7 @@
  * come with a capability: those the pod's filter lets through too (systemd-nspawn's would not for half of them: bpf, perf_event_open, open_by_handle_at).
  */
 
+import { type FilterInstruction, filterProgram } from "../../src/host/filter-program.ts";
 import { type Host, SystemCallError } from "../../src/host/mod.ts";
 import { type App, capabilitySets, seccompFilter, seccompProfile } from "../../src/spec/appc/mod.ts";
 import { CALLS_BY_CAPABILITY } from "./seccomp-sets.ts";
@@ -96,26 +97,19 @@ export function podFilter(apps: readonly App[] = []): Uint8Array {
   const numbers = (column: 0 | 1) => denied.flatMap(([, row]) => row[column] ?? []);
   const x64 = numbers(0);
   const i386 = numbers(1);
-  const instructions: [code: number, whenTrue: number, whenFalse: number, value: number][] = [
+  const instructions: FilterInstruction[] = [
     [LOAD, 0, 0, ARCHITECTURE],
     [IF_EQUAL, 0, 4 + x64.length, X86_64],
     [LOAD, 0, 0, NUMBER],
     [IF_AT_LEAST, x64.length + 1, 0, X32_BIT],
-    ...x64.map((value, index): [number, number, number, number] => [IF_EQUAL, x64.length - index, 0, value]),
+    ...x64.map((value, index): FilterInstruction => [IF_EQUAL, x64.length - index, 0, value]),
     [RETURN, 0, 0, ALLOW],
     [RETURN, 0, 0, EPERM],
     [IF_EQUAL, 0, i386.length + 2, I386],
     [LOAD, 0, 0, NUMBER],
-    ...i386.map((value, index): [number, number, number, number] => [IF_EQUAL, i386.length - index, 0, value]),
+    ...i386.map((value, index): FilterInstruction => [IF_EQUAL, i386.length - index, 0, value]),
     [RETURN, 0, 0, ALLOW],
     [RETURN, 0, 0, EPERM],
   ];
-  const program = new DataView(new ArrayBuffer(instructions.length * 8));
-  instructions.forEach(([code, whenTrue, whenFalse, value], index) => {
-    program.setUint16(index * 8, code, true);
-    program.setUint8(index * 8 + 2, whenTrue);
-    program.setUint8(index * 8 + 3, whenFalse);
-    program.setUint32(index * 8 + 4, value, true);
-  });
-  return new Uint8Array(program.buffer);
+  return filterProgram(instructions);
 }
