@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 build="ca-certificates make xz-utils debian-archive-keyring gcc libc6-dev"
 run="util-linux mount gpgv iptables containernetworking-plugins xz-utils bzip2 zstd"
 demo="$run busybox-static gnupg umoci"
-test="$demo qemu-system-x86 nftables skopeo docker-registry mmdebstrap attr acl iproute2 procps strace libcap2-bin apache2-utils openssl python3-minimal curl passwd tzdata systemd systemd-container runit s6"
+test="$demo qemu-system-x86 swtpm tpm2-tools nftables skopeo docker-registry mmdebstrap attr acl iproute2 procps strace libcap2-bin apache2-utils openssl python3-minimal curl passwd tzdata systemd systemd-container runit s6"
 deb="lintian man-db groff zsh fish"
 bench="$test runc crun podman systemd-container"
 

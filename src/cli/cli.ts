@@ -136,6 +136,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/stop.ts")).command,
   },
   {
+    name: "tpm",
+    summary: "Prove which pods were started since boot",
+    load: async () => (await import("./commands/tpm/tpm.ts")).command,
+  },
+  {
     name: "trust",
     summary: "Trust a key for image verification",
     load: async () => (await import("./commands/trust.ts")).command,

@@ -1,7 +1,7 @@
 /** Who signed an image, in a few words for a table. */
 
 import type { Engine } from "../core/engine.ts";
-import type { StoredImage } from "../core/spine.ts";
+import { signerText } from "../core/signer-text.ts";
 
 /** Who signed the images of the store, as far as the caller may see root's record. */
 export async function imageSigners({ dataDir }: Engine): Promise<(imageId: string) => string | undefined> {
@@ -15,23 +15,4 @@ export async function imageSigners({ dataDir }: Engine): Promise<(imageId: strin
       return undefined;
     }
   };
-}
-
-/** From root's record; "" when the caller has none. */
-export function signerText({ verification }: Pick<StoredImage, "verification">): string {
-  if (verification === undefined) return "";
-  switch (verification.kind) {
-    case "openpgp":
-      return `openpgp:${verification.fingerprint}`;
-    case "sigstore-key":
-      return `key:${verification.fingerprint}`;
-    case "sigstore-identity":
-      return `${verification.identity} (${verification.issuer})`;
-    case "policy":
-      return "unsigned (policy.json)";
-    case "builtin":
-      return "part of rkt";
-    case "insecure":
-      return "unsigned";
-  }
 }

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { RktError } from "../core/errors.ts";
-import { authHeaderFor, dockerCredentials, loadConfig } from "./mod.ts";
+import { authHeaderFor, dockerCredentials, loadConfig, measurementSettings } from "./mod.ts";
 
 let root: string;
 beforeEach(() => {
@@ -242,5 +242,41 @@ describe("credentials", () => {
     expect(dockerCredentials(config, "registry-1.docker.io")?.user).toBe("h");
     expect(dockerCredentials(config, "docker.io")?.user).toBe("h");
     expect(dockerCredentials(config, "quay.io:443")).toBeUndefined();
+  });
+});
+
+describe("measurement", () => {
+  const measurement = (fields: object) => ({ rktKind: "measurement", rktVersion: "v1", ...fields });
+
+  test("is off until somebody says otherwise; a later directory overrides field by field", () => {
+    expect(measurementSettings(load())).toEqual({
+      ...{ policy: "off", pcr: 15, tcti: "device:/dev/tpmrm0", timeout: 30, rkt1Events: false },
+    });
+    write("system/measurement.d/a.json", measurement({ policy: "best-effort", pcr: 12, "rkt1-events": true }));
+    write("local/measurement.d/a.json", measurement({ policy: "required", tcti: "swtpm:host=127.0.0.1,port=2321" }));
+    expect(measurementSettings(load())).toEqual({
+      ...{ policy: "required", pcr: 12, tcti: "swtpm:host=127.0.0.1,port=2321", timeout: 30, rkt1Events: true },
+    });
+  });
+
+  test("says all that is wrong, and takes no way to run a command or to load a library", () => {
+    const wrong = { policy: "on", pcr: 16, timeout: 0, "rkt1-events": "yes" };
+    write("local/measurement.d/a.json", measurement(wrong));
+    for (const [index, tcti] of ["cmd:/tmp/x", "/tmp/libx.so", "device:", "libtss2-tcti-cmd.so.0:sh"].entries())
+      write(`local/measurement.d/b${index}.json`, measurement({ tcti }));
+    const text = problem();
+    expect(text).toStartWith("cannot get configuration: 8 problems");
+    expect(text).toContain('tcti: unknown way to a TPM "cmd:/tmp/x"');
+  });
+
+  test("is the host's, not a user's", () => {
+    write("user/measurement.d/a.json", measurement({ policy: "off" }));
+    expect(problem()).toContain("the measurement of pods is configured for the host, not for a user");
+  });
+
+  test("is said once in a directory", () => {
+    write("local/measurement.d/a.json", measurement({ policy: "off" }));
+    write("local/measurement.d/b.json", measurement({ policy: "required" }));
+    expect(problem()).toContain("policy: this setting of the measurement of pods is already specified");
   });
 });

@@ -80,10 +80,35 @@ export interface Config {
     /** Absolute path, or URL (file, docker, http, https). */
     readonly location: string | undefined;
   };
+  /** What was said about measuring pods; {@link measurementSettings} adds the defaults. */
+  readonly measurement: Partial<MeasurementSettings>;
   /** Remarks for whoever uses the credentials: files that too many can read. */
   readonly warnings: readonly string[];
   /** Files and directories with credentials that the caller may not read: they were passed over. */
   readonly hidden: readonly string[];
+}
+
+/** How pods are measured into the machine's TPM before they start (docs/measured-launch.md). */
+export interface MeasurementSettings {
+  /** `required`: a pod that could not be measured does not run. `best-effort`: it runs, and rkt says so. */
+  readonly policy: MeasurementPolicy;
+  /** The register that is extended. */
+  readonly pcr: number;
+  /** How the tools reach the TPM (tss2-tctildr(7)): `device:/dev/tpmrm0`. */
+  readonly tcti: string;
+  /** Seconds that the TPM may take for one answer. */
+  readonly timeout: number;
+  /** Each pod is measured a second time in rkt 1.x's words, for verifiers that look for them. */
+  readonly rkt1Events: boolean;
+}
+
+export const MEASUREMENT_POLICIES = ["off", "best-effort", "required"] as const;
+export type MeasurementPolicy = (typeof MEASUREMENT_POLICIES)[number];
+
+/** Off unless the configuration says otherwise. */
+export function measurementSettings({ measurement }: Pick<Config, "measurement">): MeasurementSettings {
+  const defaults = { policy: "off", pcr: 15, tcti: "device:/dev/tpmrm0", timeout: 30, rkt1Events: false } as const;
+  return { ...defaults, ...measurement };
 }
 
 /** Where configuration lies; an Engine has these fields. */

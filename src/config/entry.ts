@@ -1,6 +1,6 @@
 /** One configuration file after its check: what it says, in one form. Several make a Config (merge.ts). */
 
-import type { Auth, DockerCredentials, RegistryRule } from "./config.ts";
+import type { Auth, DockerCredentials, MeasurementSettings, RegistryRule } from "./config.ts";
 
 export type ConfigEntry =
   | { readonly kind: "auth"; readonly domains: readonly string[]; readonly auth: Auth }
@@ -16,7 +16,8 @@ export type ConfigEntry =
       readonly name: string | undefined;
       readonly version: string | undefined;
       readonly location: string | undefined;
-    };
+    }
+  | { readonly kind: "measurement"; readonly settings: Partial<MeasurementSettings> };
 
 export type ConfigKind = ConfigEntry["kind"];
 

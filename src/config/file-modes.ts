@@ -9,7 +9,7 @@ const OTHERS_WRITE = 0o002;
 const OTHERS_SEARCH = 0o001;
 
 /**
- * Looks at a file of `auth.d` or `registries.d`. Credentials that everybody can read get a warning; a file of either that everybody can write is a
+ * Looks at a file of `auth.d`, `registries.d` or `measurement.d`. Credentials that everybody can read get a warning; a file of either that everybody can write is a
  * problem: its next author chooses where root sends a password and which server an image comes from. A directory closed to others protects its files.
  */
 export function checkFileModes(
@@ -19,7 +19,8 @@ export function checkFileModes(
   notes: { readonly problems: Problem[]; readonly warnings: string[] },
 ): void {
   const secret = kinds.includes("auth");
-  if (!secret && !kinds.includes("registries")) return;
+  if (kinds.includes("measurement")) refuseOtherOwners(file, notes.problems);
+  if (!secret && !kinds.includes("registries") && !kinds.includes("measurement")) return;
   const [ofDirectory, ofFile] = [modeOf(dir), modeOf(file)];
   if ((ofDirectory & OTHERS_SEARCH) === 0) return;
   if ((ofFile & OTHERS_WRITE) !== 0)
@@ -30,6 +31,13 @@ export function checkFileModes(
     notes.warnings.push(
       `the credentials in ${quoted(file)} can be read by every user: chgrp rkt-admin ${quoted(dir)} and chmod 2770 ${quoted(dir)}`,
     );
+}
+
+/** Members of rkt-admin write configuration too; what the machine's TPM is, and whether it is asked, is root's alone. */
+function refuseOtherOwners(file: string, problems: Problem[]): void {
+  const owner = statSync(file, { throwIfNoEntry: false })?.uid ?? 0;
+  if (owner !== 0 && process.geteuid?.() === 0)
+    problems.push({ file, field: "", text: `${quoted(file)} belongs to user ${owner}, expected root` });
 }
 
 function modeOf(path: string): number {

@@ -15,6 +15,7 @@ const KINDS_OF_SUBDIRECTORY: Readonly<Record<string, readonly ConfigKind[]>> = {
   "registries.d": ["registries"],
   "paths.d": ["paths"],
   "stage1.d": ["stage1"],
+  "measurement.d": ["measurement"],
 };
 
 const LARGEST_FILE = 1024 * 1024;
@@ -25,10 +26,24 @@ const LARGEST_FILE = 1024 * 1024;
 export function loadConfig(dirs: ConfigDirs): Config {
   const notes: Notes = { problems: [], warnings: [], hidden: [] };
   let config = mergeFiles([], notes.problems);
-  for (const dir of [dirs.systemConfigDir, dirs.localConfigDir, dirs.userConfigDir])
-    if (dir !== "") config = override(config, mergeFiles(readDirectory(dir, notes), notes.problems));
+  for (const dir of [dirs.systemConfigDir, dirs.localConfigDir, dirs.userConfigDir]) {
+    if (dir === "") continue;
+    const read = readDirectory(dir, notes);
+    if (dir === dirs.userConfigDir) refuseMeasurement(read, notes.problems);
+    config = override(config, mergeFiles(read, notes.problems));
+  }
   if (notes.problems.length > 0) throw invalidConfig(notes.problems);
   return { ...config, warnings: notes.warnings, hidden: notes.hidden };
+}
+
+/** Who runs a pod does not choose whether it is measured, nor by which TPM. Said, and not passed over: whoever wrote the file believes that it counts. */
+function refuseMeasurement(read: readonly ReadEntry[], problems: Problem[]): void {
+  for (const { file, entry } of read)
+    if (entry.kind === "measurement")
+      problems.push({
+        ...{ file, field: "rktKind" },
+        text: "the measurement of pods is configured for the host, not for a user",
+      });
 }
 
 /** What comes up while files are read. */

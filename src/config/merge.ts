@@ -1,7 +1,7 @@
 /** The rules between files: within one directory nothing may be said twice; a later directory overrides an earlier one. Pure. */
 
 import { quoted } from "../core/text.ts";
-import type { Auth, Config, DockerCredentials, RegistryRule } from "./config.ts";
+import type { Auth, Config, DockerCredentials, MeasurementSettings, RegistryRule } from "./config.ts";
 import type { ConfigEntry, Problem } from "./entry.ts";
 
 export interface ReadEntry {
@@ -16,6 +16,7 @@ export function mergeFiles(files: readonly ReadEntry[], problems: Problem[]): Co
   const registries = new Map<string, RegistryRule>();
   const caFiles: string[] = [];
   const single = new Map<string, string>();
+  const measurement = new Map<string, unknown>();
   for (const { file, entry } of files) {
     const put = <T>(map: Map<string, T>, key: string, value: T, field: string, twice: string): void => {
       if (map.has(key)) problems.push({ file, field, text: twice });
@@ -52,6 +53,10 @@ export function mergeFiles(files: readonly ReadEntry[], problems: Problem[]): Co
           single.set("stage1.version", entry.version);
         putSingle("location", entry.location, "location of a default stage1 image is already specified");
         break;
+      case "measurement":
+        for (const [field, value] of Object.entries(entry.settings))
+          put(measurement, field, value, field, "this setting of the measurement of pods is already specified");
+        break;
     }
   }
   return {
@@ -65,6 +70,8 @@ export function mergeFiles(files: readonly ReadEntry[], problems: Problem[]): Co
       version: single.get("stage1.version"),
       location: single.get("stage1.location"),
     },
+    // What was put there came from an entry, under its own name.
+    measurement: Object.fromEntries(measurement) as Partial<MeasurementSettings>,
     warnings: [],
     hidden: [],
   };
@@ -87,6 +94,7 @@ export function override(earlier: Config, later: Config): Config {
       version: named.version,
       location: later.stage1.location ?? earlier.stage1.location,
     },
+    measurement: { ...earlier.measurement, ...later.measurement },
     warnings: [],
     hidden: [],
   };

@@ -4,7 +4,16 @@
  * directory.
  */
 
-export type { Auth, Config, ConfigDirs, DockerCredentials, RegistryConnection, RegistryCredentials } from "./config.ts";
+export {
+  type Auth,
+  type Config,
+  type ConfigDirs,
+  type DockerCredentials,
+  type MeasurementSettings,
+  measurementSettings,
+  type RegistryConnection,
+  type RegistryCredentials,
+} from "./config.ts";
 export { authHeaderFor, awsKeysFor, dockerCredentials } from "./credentials.ts";
 export { loadConfig } from "./load.ts";
 export { lookasideUrl } from "./lookaside.ts";

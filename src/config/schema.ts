@@ -8,6 +8,7 @@ import { quoted } from "../core/text.ts";
 import type { Auth, DockerCredentials } from "./config.ts";
 import type { Complain, ConfigEntry, ConfigKind } from "./entry.ts";
 import { type Fields, names, needed, orUndefined, record, text } from "./fields.ts";
+import { checkMeasurement } from "./schema-measurement.ts";
 import { checkRegistries } from "./schema-registries.ts";
 
 /** Checks a file of `kind`. Undefined when something was complained about. */
@@ -23,6 +24,8 @@ export function checkKind(kind: ConfigKind, fields: Fields, complain: Complain):
       return checkPaths(fields, complain);
     case "stage1":
       return checkStage1(fields, complain);
+    case "measurement":
+      return checkMeasurement(fields, complain);
   }
 }
 

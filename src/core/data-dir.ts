@@ -129,6 +129,11 @@ export class DataDir {
     return join(this.trees, `${treeId}.json`);
   }
 
+  // --- what was measured into the machine's TPM: root only (0700), a file for each boot ---
+  get measured(): string {
+    return join(this.root, "measured");
+  }
+
   // --- pods ---
   get pods(): string {
     return join(this.root, "pods");
@@ -248,6 +253,10 @@ export class PodFiles {
   }
   get isolation(): string {
     return join(this.dir, "isolation");
+  }
+  /** There: the pod, and every app added to it, was measured into the machine's TPM before it started. */
+  get measured(): string {
+    return join(this.dir, "measured");
   }
   get runtimeConfig(): string {
     return join(this.dir, "runtime-config");

@@ -1,4 +1,4 @@
-/** What keeps a pod apart: what its stage1 wrote down, and for a running pod what the kernel says. */
+/** What keeps a pod apart: what its stage1 wrote down, and stage0 of its measurement, and for a running pod what the kernel says. */
 
 import { readlinkSync } from "node:fs";
 import type { Host } from "../host/host.ts";
@@ -16,8 +16,11 @@ const FILES = { mount: "mnt", network: "net", userns: "user" } as const;
  */
 export function podIsolation(host: Host, pod: Pod): Isolation | undefined {
   const text = readPodFile(host, pod, "isolation", 4096)?.text;
-  if (text === undefined) return undefined;
-  const recorded = parseIsolation(text);
+  const measured = readPodFile(host, pod, "measured", 4096)?.text;
+  if (text === undefined && measured === undefined) return undefined;
+  // By stage0, whatever the stage1 says.
+  const own = measured === undefined ? "" : `measured=${measured}`;
+  const recorded = parseIsolation(`${text?.replace(/^measured.*$/gm, "") ?? ""}\n${own}`);
   if (pod.state !== "running" || pod.supervisorLost || recorded.has("vm")) return recorded;
   const pid = firstProcess(host, pod);
   if (pid === undefined) return recorded;

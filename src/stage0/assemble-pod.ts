@@ -89,7 +89,7 @@ export async function assemblePod(engine: Engine, input: AssembleInput): Promise
       checkStart(manifest, input.starts);
       const { privateUsers } = input;
       requireIsolation(input.starts.require, {
-        ...{ stage1: stage1.manifest, manifest, privateUsers, insecure: engine.insecure },
+        ...{ stage1: stage1.manifest, manifest, privateUsers, engine },
         ...{ net: input.starts.net, ipc: input.starts.ipc },
       });
     }

@@ -76,14 +76,7 @@ export interface PodLayers {
 
 /** The layers that a file of the pod's directory (`stage1TreeStoreID`, an app's `treeStoreID`) names. Throws NOT_FOUND when they are gone. */
 export function podLayers(engine: Engine, treeIdFile: string): PodLayers {
-  let treeId: string;
-  try {
-    treeId = readFileSync(treeIdFile, "utf8").trim();
-  } catch (cause) {
-    throw new RktError("NOT_FOUND", `Cannot tell what the pod was made of: ${quoted(treeIdFile)} cannot be read`, {
-      cause,
-    });
-  }
+  const treeId = treeIdIn(treeIdFile);
   const layers = treeLayers(engine.dataDir, treeId);
   if (layers === undefined) {
     throw new RktError(
@@ -93,6 +86,14 @@ export function podLayers(engine: Engine, treeIdFile: string): PodLayers {
     );
   }
   return { treeId, layers };
+}
+
+export function treeIdIn(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (cause) {
+    throw new RktError("NOT_FOUND", `Cannot tell what the pod was made of: ${quoted(file)} cannot be read`, { cause });
+  }
 }
 
 /** The rendered stage1 of a pod. Throws NOT_FOUND for a pod whose tree is gone, UNSUPPORTED for a stage1 of several layers. */

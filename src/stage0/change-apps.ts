@@ -42,6 +42,9 @@ export async function addApp(engine: Engine, podText: string, image: RequestedIm
     await changingPod(engine, podText, notReadyToAdd, async (mutable) => {
       const changed = withApp(mutable.manifest, { imageId: stored.id, imageManifest, options });
       checkVolumeSources({ ...changed.manifest, apps: [changed.app] });
+      const { measureAddedApp } = await import("./measure-pod.ts");
+      const { manifest, app } = changed;
+      await measureAddedApp(engine, filesOf(mutable), { uuid: mutable.pod.uuid, manifest, app, treeId: tree.treeId });
       await putIn(engine, mutable, changed.app.name, changed.manifest, tree);
     });
   } finally {

@@ -1,8 +1,9 @@
 /** `--require`: a pod that would be kept apart by less than was asked for is not made. */
 
 import { existsSync } from "node:fs";
+import { loadConfig, measurementSettings } from "../config/mod.ts";
+import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
-import type { InsecureOptions } from "../core/insecure-options.ts";
 import { quoted } from "../core/text.ts";
 import { asksForNoFilter, type ImageManifest, type PodManifest } from "../spec/appc/mod.ts";
 import { type IsolationName, isolationOf, parseDeclaredIsolation, STAGE1_ANNOTATION } from "../stage1-contract/mod.ts";
@@ -13,7 +14,7 @@ export interface IsolationInput {
   readonly net: string;
   readonly ipc: string;
   readonly privateUsers: boolean;
-  readonly insecure: InsecureOptions;
+  readonly engine: Engine;
 }
 
 /** What a way to have it is, for those that a flag gives. */
@@ -25,6 +26,7 @@ const REMEDIES: Partial<Record<IsolationName, string>> = {
   devices: "leave --insecure-options=paths out",
   seccomp: "leave out --insecure-options=seccomp, and what makes an app's filter an empty one",
   kvm: "use a host whose processor virtualizes and that has /dev/kvm",
+  measured: "use a host that has a TPM 2.0",
 };
 
 /** Throws UNSUPPORTED, naming everything that would be missing. */
@@ -34,7 +36,10 @@ export function requireIsolation(required: readonly IsolationName[], input: Isol
   const missing = required.filter((name) => !promised.has(name));
   const [first] = missing;
   if (first === undefined) return;
-  const hint = declaredBy(input.stage1).includes(first) ? REMEDIES[first] : "choose another stage1 with --stage1-name";
+  const hint =
+    first === "measured" || declaredBy(input.stage1).includes(first)
+      ? REMEDIES[first]
+      : "choose another stage1 with --stage1-name";
   throw new RktError(
     "UNSUPPORTED",
     `Cannot run the pod: with stage1 ${quoted(input.stage1.name)} and these options it would not have ${missing.map((name) => quoted(name)).join(", ")}, which --require asks for`,
@@ -44,7 +49,8 @@ export function requireIsolation(required: readonly IsolationName[], input: Isol
 
 /** What a start would give: declared by the stage1 image, which is trusted for it, and not taken away by an option, the manifest or this host. */
 function promisedIsolation(input: IsolationInput): ReadonlySet<IsolationName> {
-  const { stage1, manifest, net, ipc, privateUsers, insecure } = input;
+  const { stage1, manifest, net, ipc, privateUsers, engine } = input;
+  const { insecure } = engine;
   const run = {
     net,
     ipc,
@@ -55,8 +61,17 @@ function promisedIsolation(input: IsolationInput): ReadonlySet<IsolationName> {
   };
   const unfiltered = manifest.apps.some(({ app }) => asksForNoFilter(app?.isolators ?? []));
   const promised = new Set(isolationOf(declaredBy(stage1), run, unfiltered).keys());
+  // By stage0, whatever the stage1: asked for, a start that cannot be measured is none.
+  if (hasTpm(engine)) promised.add("measured");
+  else promised.delete("measured");
   if (!existsSync("/dev/kvm")) promised.delete("kvm");
   return promised;
+}
+
+/** A TPM behind a socket is tried by the measurement. */
+function hasTpm(engine: Engine): boolean {
+  const device = /^device:(.*)$/.exec(measurementSettings(loadConfig(engine)).tcti)?.[1];
+  return device === undefined || existsSync(device);
 }
 
 function declaredBy({ annotations }: ImageManifest): IsolationName[] {

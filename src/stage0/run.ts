@@ -5,6 +5,7 @@
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { loadConfig, measurementSettings } from "../config/mod.ts";
 import { PodFiles } from "../core/data-dir.ts";
 import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
@@ -13,10 +14,10 @@ import type { PreparedPod } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import { asFileOwner, callerState, handOver, linux } from "../host/mod.ts";
 import { openUserNamespace } from "../host/user-namespace.ts";
-import { readIdRange, registerPod } from "../pod/mod.ts";
+import { movePod, readIdRange, registerPod } from "../pod/mod.ts";
 import { overlayOptions } from "../render/mod.ts";
 import type { PodManifest } from "../spec/appc/mod.ts";
-import { formatRunArguments, type RunArguments, STAGE1_ENV } from "../stage1-contract/mod.ts";
+import { formatRunArguments, type IsolationName, type RunArguments, STAGE1_ENV } from "../stage1-contract/mod.ts";
 import { loadEntrypoints } from "./builtin-stage1.ts";
 import { entrypointPath, type PodLayers, podLayers, stage1Environment } from "./call-stage1.ts";
 import { mountOverlay } from "./mount-overlay.ts";
@@ -30,6 +31,8 @@ export interface StartOptions {
   readonly hostname: string | undefined;
   readonly resolver: ResolverFiles;
   readonly ipc: string;
+  /** `--require`. */
+  readonly require?: readonly IsolationName[];
   /** With the metadata service. */
   readonly registers?: boolean;
   /** The words of `rkt … rm UUID`: run when the pod is over. */
@@ -42,8 +45,26 @@ export interface StartInput {
   readonly options: StartOptions;
 }
 
-/** Becomes the pod; comes back only by throwing. The caller moved the pod to pods/run. */
-export async function startPod(engine: Engine, pod: PreparedPod, input: StartInput): Promise<never> {
+/** A pod under pods/run, measured by the policy. Made by {@link enterRun} only. */
+export type EnteredPod = PreparedPod & { readonly entered: unique symbol };
+
+/** Measures the pod where that is asked for, and moves it to pods/run. Throws, the pod being where it was, when it has to be measured and cannot be. */
+export async function enterRun(engine: Engine, pod: PreparedPod, input: StartInput): Promise<EnteredPod> {
+  const { manifest, stage1, options } = input;
+  const settings = measurementSettings(loadConfig(engine));
+  const isRequired = options.require?.includes("measured") === true;
+  if (settings.policy !== "off" || isRequired) {
+    const { measurePod } = await import("./measure-pod.ts");
+    const argv = formatRunArguments(runArguments(engine, pod, input), stage1.interfaceVersion);
+    const { uuid, dir } = pod;
+    const policy = isRequired ? "required" : settings.policy;
+    await measurePod(engine, { ...settings, policy }, { uuid, dir, manifest, stage1: stage1.tree, argv });
+  }
+  return movePod(engine.dataDir, linux, pod, "run") as EnteredPod;
+}
+
+/** Becomes the pod; comes back only by throwing. */
+export async function startPod(engine: Engine, pod: EnteredPod, input: StartInput): Promise<never> {
   const files = new PodFiles(pod.dir);
   const { stage1, manifest, options } = input;
   const ids = readIdRange(pod.dir);
@@ -51,7 +72,7 @@ export async function startPod(engine: Engine, pod: PreparedPod, input: StartInp
   asFileOwner(linux, ids, () => writeResolverFiles(files, options.resolver));
   const apps = manifest.apps.map(({ name }) => name);
   const mdsToken = options.registers === true ? await registerPod(pod.dir, pod.uuid, apps) : undefined;
-  const run = { ...runArguments(engine, pod, options, { ids, mutable: isMutable(manifest) }), mdsToken };
+  const run = { ...runArguments(engine, pod, input), mdsToken };
   writeRuntimeConfig(files, run);
   const env = { ...stage1Environment(), [STAGE1_ENV.lockFd]: String(pod.lockFd) };
   const argv = formatRunArguments(run, stage1.interfaceVersion);
@@ -140,12 +161,8 @@ function writeResolverFiles(files: PodFiles, resolver: ResolverFiles): void {
   }
 }
 
-function runArguments(
-  engine: Engine,
-  pod: PreparedPod,
-  options: StartOptions,
-  { ids, mutable }: { ids: IdRange | undefined; mutable: boolean },
-): RunArguments {
+function runArguments(engine: Engine, pod: PreparedPod, { options, manifest }: StartInput): RunArguments {
+  const ids = readIdRange(pod.dir);
   return {
     uuid: pod.uuid,
     debug: engine.debug,
@@ -159,7 +176,7 @@ function runArguments(
     disableCapabilitiesRestriction: engine.insecure.capabilities,
     disablePaths: engine.insecure.paths,
     disableSeccomp: engine.insecure.seccomp,
-    mutable,
+    mutable: isMutable(manifest),
     ipc: options.ipc,
   };
 }

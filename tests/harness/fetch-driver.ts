@@ -29,6 +29,7 @@ async function main(): Promise<void> {
         caFiles: [],
         paths: { data: undefined, stage1Images: undefined },
         stage1: { name: undefined, version: undefined, location: undefined },
+        measurement: {},
         warnings: [],
         hidden: [],
       },

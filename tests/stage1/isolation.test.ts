@@ -67,7 +67,7 @@ describe("--require", () => {
   test("refuses what the pod would lack, before anything is made", () => {
     refused(["--require=userns"], '"userns"');
     refused(["--require=mount,seccomp,vm", "--private-users"], '"vm"');
-    refused(["--require=userns,measured"], '"userns", "measured"');
+    refused(["--require=userns,selinux"], '"userns", "selinux"');
     refused([FLY, "--require=mount,pid"], '"pid"');
     refused(["--require=ipc", "--ipc=parent"], '"ipc"');
     expect(rkt.run(words(["--require=usrns"], "true")).stderr).toContain('Cannot use "usrns" for --require');

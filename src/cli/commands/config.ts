@@ -1,6 +1,6 @@
 /** `rkt config`: the configuration as rkt understood it, as configuration entries again. Its output ends up in tickets and logs, so passwords are asked for. */
 
-import { type Auth, type Config, loadConfig } from "../../config/mod.ts";
+import { type Auth, type Config, loadConfig, type MeasurementSettings, measurementSettings } from "../../config/mod.ts";
 import { quoted } from "../../core/text.ts";
 import type { Command } from "../command.ts";
 
@@ -50,7 +50,15 @@ function configEntries(config: Config, show: Show): object[] {
       version: config.stage1.version ?? "",
       location: config.stage1.location ?? "",
     },
+    // Only where somebody set something: programs compare this output with rkt 1.x's.
+    ...(Object.keys(config.measurement).length === 0
+      ? []
+      : [{ ...header("measurement"), ...measurementEntry(measurementSettings(config)) }]),
   ];
+}
+
+function measurementEntry({ rkt1Events, ...settings }: MeasurementSettings): object {
+  return { ...settings, "rkt1-events": rkt1Events };
 }
 
 function registryEntries(config: Config): object[] {

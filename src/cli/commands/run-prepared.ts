@@ -4,12 +4,12 @@ import { readFileSync } from "node:fs";
 import { PodFiles } from "../../core/data-dir.ts";
 import { RktError } from "../../core/errors.ts";
 import { linux } from "../../host/mod.ts";
-import { claimPreparedPod, movePod, readIdRange } from "../../pod/mod.ts";
+import { claimPreparedPod, readIdRange } from "../../pod/mod.ts";
 import { parsePodManifest } from "../../spec/appc/mod.ts";
 import { stage1Tree } from "../../stage0/call-stage1.ts";
 import { requireIsolation } from "../../stage0/check-isolation.ts";
 import { resolverFiles } from "../../stage0/resolver-files.ts";
-import { startPod } from "../../stage0/run.ts";
+import { enterRun, startPod } from "../../stage0/run.ts";
 import { stage1OfTree } from "../../stage0/stage1-image.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { checkMetadata } from "../pod-command.ts";
@@ -51,8 +51,8 @@ async function runPreparedCommand(input: CommandInput): Promise<number> {
     stage1: stage1.manifest,
     manifest,
     privateUsers,
-    insecure: engine.insecure,
+    engine,
   });
-  const running = movePod(engine.dataDir, linux, pod, "run");
-  return startPod(engine, running, { manifest, stage1, options: { ...start, resolver, removal } });
+  const begin = { manifest, stage1, options: { ...start, resolver, removal } };
+  return startPod(engine, await enterRun(engine, pod, begin), begin);
 }

@@ -3,13 +3,11 @@
 import { writeFileSync } from "node:fs";
 import { RktError } from "../../core/errors.ts";
 import { quoted } from "../../core/text.ts";
-import { linux } from "../../host/mod.ts";
-import { movePod } from "../../pod/mod.ts";
 import { parseAcIdentifier } from "../../spec/appc/mod.ts";
 import { abandonPod, rememberHome } from "../../stage0/abandon-pod.ts";
 import { type AssembleInput, assemblePod } from "../../stage0/assemble-pod.ts";
 import { resolverFiles } from "../../stage0/resolver-files.ts";
-import { startPod } from "../../stage0/run.ts";
+import { enterRun, startPod } from "../../stage0/run.ts";
 import { SUPERVISION_ANNOTATION } from "../../stage1-contract/policies.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { checkMetadata, checkNet, readAssembleInput } from "../pod-command.ts";
@@ -62,17 +60,19 @@ async function runCommand(input: CommandInput): Promise<number> {
     },
   });
   if (detach) return (await import("../detach-pod.ts")).detachPod(input, pod, manifest);
-  // Straight to run: this process owns the pod, so nobody needs it in "prepared".
-  const running = movePod(engine.dataDir, linux, pod, "run");
   const home = rememberHome();
+  let ours = pod;
   try {
     const removal = flags.bool("rm")
-      ? (await import("../own-command-line.ts")).removalWords(engine, running.uuid)
+      ? (await import("../own-command-line.ts")).removalWords(engine, pod.uuid)
       : undefined;
-    const options = { ...start, resolver: resolverFiles(start.dns), removal };
-    return await startPod(engine, running, { manifest, stage1, options });
+    const begin = { manifest, stage1, options: { ...start, resolver: resolverFiles(start.dns), removal } };
+    // Straight to run: this process owns the pod, so nobody needs it in "prepared".
+    const running = await enterRun(engine, pod, begin);
+    ours = running;
+    return await startPod(engine, running, begin);
   } catch (error) {
-    await abandonPod(engine, running, home);
+    await abandonPod(engine, ours, home);
     throw error;
   }
 }

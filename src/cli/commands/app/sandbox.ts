@@ -1,13 +1,11 @@
 /** rkt app sandbox: becomes a pod without apps. */
 
-import { linux } from "../../../host/mod.ts";
-import { movePod } from "../../../pod/mod.ts";
 import { parseSandboxPort } from "../../../spec/appc/mod.ts";
 import { abandonPod, rememberHome } from "../../../stage0/abandon-pod.ts";
 import { assemblePod } from "../../../stage0/assemble-pod.ts";
 import { buildSandboxManifest } from "../../../stage0/pod-manifest.ts";
 import { resolverFiles } from "../../../stage0/resolver-files.ts";
-import { startPod } from "../../../stage0/run.ts";
+import { enterRun, startPod } from "../../../stage0/run.ts";
 import type { Command, CommandInput } from "../../command.ts";
 import { checkNet, readStage1Choice } from "../../pod-command.ts";
 import { PREPARE_FLAGS, STAGE1_FLAGS, START_FLAGS } from "../../pod-flags.ts";
@@ -65,12 +63,15 @@ async function sandboxCommand({ engine, flags }: CommandInput): Promise<never> {
       if (uuidFile !== "") saveUuid(uuidFile, uuid);
     },
   });
-  const running = movePod(engine.dataDir, linux, pod, "run");
   const home = rememberHome();
+  let ours = pod;
   try {
-    return await startPod(engine, running, { manifest, stage1, options: { ...start, resolver } });
+    const begin = { manifest, stage1, options: { ...start, resolver } };
+    const running = await enterRun(engine, pod, begin);
+    ours = running;
+    return await startPod(engine, running, begin);
   } catch (error) {
-    await abandonPod(engine, running, home);
+    await abandonPod(engine, ours, home);
     throw error;
   }
 }

@@ -3,6 +3,7 @@
 import type { DataDir } from "../../../core/data-dir.ts";
 import { formatDigest } from "../../../core/digest.ts";
 import { RktError } from "../../../core/errors.ts";
+import { signerText } from "../../../core/signer-text.ts";
 import type { StoredImage } from "../../../core/spine.ts";
 import { printable, quoted } from "../../../core/text.ts";
 import { layerSize } from "../../../render/collect.ts";
@@ -15,7 +16,6 @@ import type { Command, CommandInput, FlagValues, Output } from "../../command.ts
 import { CommandLineError } from "../../command-line-error.ts";
 import { goTime, humanSize, humanTime } from "../../human.ts";
 import { FORMAT_FLAG, formatted, jsonFormat } from "../../output-format.ts";
-import { signerText } from "../../signer.ts";
 import type { StoreUsage } from "../../store-usage.ts";
 import { formatTable } from "../../table.ts";
 
