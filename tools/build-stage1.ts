@@ -89,7 +89,7 @@ function buildImage(flavor: Flavor): { id: string; name: string; version: string
     putShell(rootfs, packages);
     if (flavor !== "host") putSystemd(rootfs, packageList, packages);
     putStaticFiles(rootfs, "stage1/nspawn/rootfs");
-    putProgram(rootfs, "usr/lib/rkt/iomux", ["stage1/nspawn/iomux.c"]);
+    for (const name of ["iomux", "seccomp-log"]) putProgram(rootfs, `usr/lib/rkt/${name}`, [`stage1/nspawn/${name}.c`]);
     if (flavor === "kvm") {
       const guest = putProgram(
         rootfs,

@@ -126,6 +126,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/run-prepared.ts")).command,
   },
   {
+    name: "seccomp-profile",
+    summary: "Write a seccomp profile of what an app needs",
+    load: async () => (await import("./commands/seccomp-profile.ts")).command,
+  },
+  {
     name: "status",
     summary: "Check the status of a rkt pod",
     load: async () => (await import("./commands/status.ts")).command,

@@ -221,7 +221,8 @@ export const APP_FLAGS: readonly FlagSpec[] = [
   {
     name: "seccomp",
     kind: "string",
-    usage: "system call filter of the app: mode=retain|remove,[errno=NAME,]CALL,…; or profile=FILE (Docker's JSON)",
+    usage:
+      "system call filter of the app: mode=retain|remove,[errno=NAME,]CALL,…; profile=FILE (Docker's JSON); or mode=log: let pass and list what would be denied",
   },
   { name: "pids", kind: "string", usage: "how many processes and threads the app may have" },
   { name: "block-bandwidth", kind: "string", usage: "bytes a second of the app's reads and writes on block devices" },

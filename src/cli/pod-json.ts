@@ -1,9 +1,10 @@
-/** A pod as JSON, in rkt 1.30's shape: pod times in seconds, app times in nanoseconds, absent where there is nothing to say. `signal`, `oom`, `restarts`, `last_exit_code`, the pod's own `exit_code`, `signer`, `isolation` (of `status`), `pod_name` and `supervisor_lost` are additions. */
+/** A pod as JSON, in rkt 1.30's shape: pod times in seconds, app times in nanoseconds, absent where there is nothing to say. `signal`, `oom`, `restarts`, `last_exit_code`, the pod's own `exit_code`, `denied_calls`, `signer`, `isolation` (of `status`), `pod_name` and `supervisor_lost` are additions. */
 
 import type { Host } from "../host/host.ts";
 import {
   appStatus,
   createdAt,
+  deniedCalls,
   manifestExpected,
   type Pod,
   podExitStatus,
@@ -14,6 +15,7 @@ import {
 import type { NameValue, PodManifest, RuntimeApp } from "../spec/appc/mod.ts";
 import { ordered, type Writable } from "../spec/json-text.ts";
 import type { Isolation } from "../stage1-contract/isolation.ts";
+import { logsDeniedCalls } from "../stage1-contract/policies.ts";
 
 const SECOND = 1_000_000_000n;
 
@@ -75,6 +77,7 @@ export function appJson(
     ["oom", status.oom ? true : undefined],
     ["restarts", status.restarts > 0 ? status.restarts : undefined],
     ["last_exit_code", status.lastExitCode],
+    ["denied_calls", logsDeniedCalls(app) ? deniedCalls(host, pod, app.name) : undefined],
     ["image_id", app.image.id],
     ["signer", signerOf(app.image.id)],
     ["mounts", listOrNothing(app.mounts.map((mount) => mountJson(manifest, app, mount)))],

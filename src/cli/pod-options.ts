@@ -25,9 +25,14 @@ import { callerEnvironment, parseVariables, readVariableFile } from "../stage0/e
 import type { PullPolicy } from "../stage0/obtain-image.ts";
 import { memoryIsolator, type PodOptions } from "../stage0/pod-manifest.ts";
 import type { DnsOptions } from "../stage0/resolver-files.ts";
-import { parseExitPolicy, parseRestart, SUPERVISION_ANNOTATION } from "../stage1-contract/policies.ts";
+import {
+  parseExitPolicy,
+  parseRestart,
+  SECCOMP_LOG_ANNOTATION,
+  SUPERVISION_ANNOTATION,
+} from "../stage1-contract/policies.ts";
 import type { FlagValues, ImageArgument } from "./command.ts";
-import { seccompFlag } from "./seccomp-flag.ts";
+import { loggedFilter, seccompFlag } from "./seccomp-flag.ts";
 
 export function readPodOptions(flags: FlagValues): PodOptions {
   const volumes = flags.list("volume").map((word) => ofFlag("volume", word, parseVolume));
@@ -101,6 +106,7 @@ export function readAppOptions(
   mount: readonly [flag: string, parse: (word: string) => Mount] = ["mount", parseMount],
 ): AppOptions {
   const { flags } = image;
+  const logged = flags.given("seccomp") ? loggedFilter(flags.string("seccomp")) : undefined;
   const text = (name: string) => (flags.given(name) ? flags.string(name) : undefined);
   const list = (name: string) => (flags.given(name) ? flags.list(name) : undefined);
   return {
@@ -114,7 +120,11 @@ export function readAppOptions(
     readOnlyRootFs: flags.given("readonly-rootfs") ? flags.bool("readonly-rootfs") : undefined,
     environment: parseVariables(flags.list("environment"), "environment"),
     mounts: flags.list(mount[0]).map((word) => ofFlag(mount[0], word, mount[1])),
-    annotations: [...namedValues(flags, "annotation"), ...stdioAnnotations(flags)],
+    annotations: [
+      ...namedValues(flags, "annotation"),
+      ...stdioAnnotations(flags),
+      ...(logged === undefined ? [] : [{ name: parseAcIdentifier(SECCOMP_LOG_ANNOTATION), value: "true" }]),
+    ],
     userAnnotations: parseVariables(flags.list("user-annotation"), "user-annotation"),
     userLabels: parseVariables(flags.list("user-label"), "user-label"),
     memory: text("memory"),
@@ -125,7 +135,7 @@ export function readAppOptions(
       : undefined,
     capsRetain: list("caps-retain") ?? list("cap-retain"),
     capsRemove: list("caps-remove") ?? list("cap-remove"),
-    seccomp: flags.given("seccomp") ? seccompFlag(flags.string("seccomp")) : undefined,
+    seccomp: logged?.isolator ?? (flags.given("seccomp") && !logged ? seccompFlag(flags.string("seccomp")) : undefined),
     pids: text("pids"),
     blockBandwidth: text("block-bandwidth"),
     blockIops: text("block-iops"),

@@ -104,12 +104,16 @@ function stateFromPod(pod: Pod): AppStatus["state"] {
   return pod.state === "prepared" ? "created" : "unknown";
 }
 
-/** In stage1's root, or, when that overlay is not mounted here (any more), in its upper directory. */
 function statusDirectory(host: Host, pod: Pod): string {
-  const mounted = "stage1/rootfs/rkt/status";
+  return stage1Path(host, pod, "rkt/status");
+}
+
+/** A directory in stage1's root, or, when that overlay is not mounted here (any more), in its upper directory; relative to the pod's. */
+export function stage1Path(host: Host, pod: Pod, directory: string): string {
+  const mounted = `stage1/rootfs/${directory}`;
   if (podFileTime(host, pod, mounted) !== undefined) return mounted;
   const tree = readPodFile(host, pod, "stage1TreeStoreID", 1024)?.text.trim() ?? "";
-  return /^[a-z0-9-]+$/.test(tree) ? `overlay/${tree}/upper/rkt/status` : mounted;
+  return /^[a-z0-9-]+$/.test(tree) ? `overlay/${tree}/upper/${directory}` : mounted;
 }
 
 interface Result {

@@ -7,6 +7,7 @@
 export { type AppStatus, appStatus, exitStatuses, podExitStatus } from "./app-status.ts";
 export { claimPreparedPod, firstProcess, runningPod } from "./claim.ts";
 export { claimPodName, endLostNamesake, releaseLostNames } from "./claim-pod-name.ts";
+export { deniedCalls } from "./denied-calls.ts";
 export {
   closePod,
   eachPod,

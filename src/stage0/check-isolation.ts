@@ -6,7 +6,13 @@ import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { asksForNoFilter, type ImageManifest, type PodManifest } from "../spec/appc/mod.ts";
-import { type IsolationName, isolationOf, parseDeclaredIsolation, STAGE1_ANNOTATION } from "../stage1-contract/mod.ts";
+import {
+  type IsolationName,
+  isolationOf,
+  logsDeniedCalls,
+  parseDeclaredIsolation,
+  STAGE1_ANNOTATION,
+} from "../stage1-contract/mod.ts";
 
 export interface IsolationInput {
   readonly stage1: ImageManifest;
@@ -24,7 +30,7 @@ const REMEDIES: Partial<Record<IsolationName, string>> = {
   ipc: "leave --ipc=parent out",
   capabilities: "leave --insecure-options=capabilities out",
   devices: "leave --insecure-options=paths out",
-  seccomp: "leave out --insecure-options=seccomp, and what makes an app's filter an empty one",
+  seccomp: "leave out --insecure-options=seccomp, --seccomp=mode=log, and what makes an app's filter an empty one",
   kvm: "use a host whose processor virtualizes and that has /dev/kvm",
   measured: "use a host that has a TPM 2.0",
 };
@@ -59,7 +65,7 @@ function promisedIsolation(input: IsolationInput): ReadonlySet<IsolationName> {
     disablePaths: insecure.paths,
     disableSeccomp: insecure.seccomp,
   };
-  const unfiltered = manifest.apps.some(({ app }) => asksForNoFilter(app?.isolators ?? []));
+  const unfiltered = manifest.apps.some((app) => logsDeniedCalls(app) || asksForNoFilter(app.app?.isolators ?? []));
   const promised = new Set(isolationOf(declaredBy(stage1), run, unfiltered).keys());
   // By stage0, whatever the stage1: asked for, a start that cannot be measured is none.
   if (hasTpm(engine)) promised.add("measured");

@@ -14,6 +14,9 @@ export const STAGE1_ENV = {
 /** In rkt/status: the pod's own exit status, once something but a stop has ended it. No app has such a name. An addition. */
 export const POD_STATUS_FILE = "pod.exit";
 
+/** In `stage1/rootfs`: of each app with `--seccomp=mode=log` a file, lines `CALL COUNT`. An addition. */
+export const DENIED_CALLS_DIRECTORY = "rkt/denied";
+
 /**
  * One app's status files in `stage1/rootfs/rkt/status`. rkt 1.x: APP (decimal exit status), APP-created, APP-started (mtime).
  * Additions: APP-result, lines `code=exited|killed|dumped`, `status=N or signal name`, `result=success|exit-code|signal|oom-kill|…`; of an app that was started again

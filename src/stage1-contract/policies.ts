@@ -14,6 +14,13 @@ export const SUPERVISION_ANNOTATION = {
   recordExit: "coreos.com/rkt/stage1/record-exit",
 } as const;
 
+/** Of an app in a pod: "true" lets it make every system call, and writes down those that its filter would deny (`--seccomp=mode=log`). An image cannot ask for it. */
+export const SECCOMP_LOG_ANNOTATION = "coreos.com/rkt/stage2/seccomp-log";
+
+export function logsDeniedCalls(app: Annotated): boolean {
+  return annotation(app, SECCOMP_LOG_ANNOTATION) === "true";
+}
+
 /** Of an image, or of an app in a pod (rkt 1.x: of an image): "true" says that the app tells when it is ready (sd_notify(3)). */
 export const NOTIFY_ANNOTATION = "appc.io/executor/supports-systemd-notify";
 

@@ -9,6 +9,7 @@ import {
   formatIsolation,
   type IsolationName,
   isolationOf,
+  logsDeniedCalls,
   type RunArguments,
 } from "../../src/stage1-contract/mod.ts";
 
@@ -21,7 +22,7 @@ export function recordIsolation(
   /** What there is to say, by name; undefined: this pod does not have it. */
   about: ReadonlyMap<IsolationName, string | undefined> = new Map(),
 ): void {
-  const unfiltered = manifest.apps.some(({ app }) => asksForNoFilter(app?.isolators ?? []));
+  const unfiltered = manifest.apps.some((app) => logsDeniedCalls(app) || asksForNoFilter(app.app?.isolators ?? []));
   const isolation = isolationOf(FLAVOR_ISOLATION[flavor], run, unfiltered);
   for (const [name, text] of about) {
     if (text === undefined) isolation.delete(name);

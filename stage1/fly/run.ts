@@ -22,7 +22,7 @@ import {
   SIGNAL,
 } from "../../src/host/mod.ts";
 import type { App, PodManifest, RuntimeApp } from "../../src/spec/appc/mod.ts";
-import { type RunArguments, recordsExit, restartOf } from "../../src/stage1-contract/mod.ts";
+import { logsDeniedCalls, type RunArguments, recordsExit, restartOf } from "../../src/stage1-contract/mod.ts";
 import { appEnvironment, DEFAULT_PATH } from "../common/app-environment.ts";
 import { attach } from "../common/attach.ts";
 import { checkWorkingDirectory, findProgram } from "../common/find-binary.ts";
@@ -123,6 +123,14 @@ export const run: RunEntrypoint = async (argv, io) => {
 function sayWhatHasNoEffect(io: Stage1Io, run: RunArguments, manifest: PodManifest, app: App): void {
   const capabilities = boundingSet(app.isolators);
   filterLines({ app: manifest.apps[0]?.name ?? "", isolators: app.isolators, capabilities, kernel: "" });
+  if (manifest.apps.some(logsDeniedCalls))
+    throw new RktError(
+      "UNSUPPORTED",
+      "fly has no system call filter: with --seccomp=mode=log there would be nothing to write down",
+      {
+        hint: "use another stage1: --stage1-name=coreos.com/rkt/stage1-nspawn",
+      },
+    );
   const warn = (text: string) => io.emit({ kind: "warning", text });
   const name = quoted(manifest.apps[0]?.name ?? "");
   for (const isolator of app.isolators) warn(`fly does not isolate: ${isolator.name} of app ${name} has no effect`);

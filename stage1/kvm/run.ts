@@ -18,6 +18,7 @@ import { mountApps } from "../nspawn/app-mounts.ts";
 import { callerLimits } from "../nspawn/caller-limits.ts";
 import { onTerminal } from "../nspawn/input.ts";
 import { logDirectory } from "../nspawn/iomux.ts";
+import { logWarnings } from "../nspawn/log-filter.ts";
 import { mountLogs, openLogs } from "../nspawn/logs.ts";
 import { joinCgroup } from "../nspawn/pod-cgroup.ts";
 import { limitPod } from "../nspawn/pod-limits.ts";
@@ -49,6 +50,7 @@ export const run: RunEntrypoint = async (argv, io) => {
   const lockFd = raised(lockDescriptor(io.env));
   const caller = { ...callerState(host), umask: 0o022 };
   refuse(run, manifest, caller.listenFds);
+  if (!run.disableSeccomp) for (const text of logWarnings(manifest)) io.emit({ kind: "warning", text });
   const root = files.stage1Rootfs;
   const kernel = join(root, "usr/lib/rkt/kernel");
   const [qemu, virtiofsd] = [findQemu(), findVirtiofsd()];

@@ -2,14 +2,17 @@
 
 import type { PodManifest } from "../../src/spec/appc/mod.ts";
 import { memoryLimit } from "../../src/spec/appc/mod.ts";
+import { DENIED_CALLS_DIRECTORY, logsDeniedCalls } from "../../src/stage1-contract/mod.ts";
 import { endpoints, ioMuxEnvironment } from "./iomux.ts";
 import { hasLimits, sliceName } from "./limits.ts";
+import { allowedCalls, logFilter, logNames } from "./log-filter.ts";
 import type { PodApp } from "./prepare-apps.ts";
+import { boundingSet } from "./sandbox.ts";
 import { environmentFile } from "./unit-text.ts";
 import { appUnits, type UnitOptions } from "./units.ts";
 
 export interface AppFile {
-  readonly text: string;
+  readonly text: string | Uint8Array;
   readonly mode: number;
 }
 
@@ -30,6 +33,12 @@ export function appFiles(app: PodApp, manifest: PodManifest, options: UnitOption
   if (unit.mux !== undefined) {
     files.set(`rkt/iottymux/${name}/env`, { text: environmentFile(ioMuxEnvironment(unit.mux)), mode: 0o600 });
     files.set(`rkt/iottymux/${name}/endpoints`, { text: endpoints(name, unit.mux), mode: 0o644 });
+  }
+  if (logsDeniedCalls(unit.runtimeApp) && !options.disableSeccomp) {
+    const allowed = allowedCalls(name, unit.app.isolators, boundingSet(unit.app.isolators));
+    files.set(`rkt/seccomp/${name}/filter`, { text: logFilter(allowed), mode: 0o644 });
+    files.set(`rkt/seccomp/${name}/names`, { text: logNames(allowed), mode: 0o644 });
+    files.set(`${DENIED_CALLS_DIRECTORY}/${name}`, { text: "", mode: 0o644 });
   }
   return files;
 }

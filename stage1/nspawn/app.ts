@@ -11,7 +11,7 @@ import { openBeneath, readFileBeneath, removeFileBeneath, replaceFileBeneath } f
 import { type Host, isErrno, O } from "../../src/host/mod.ts";
 import { removeTree } from "../../src/host/remove-tree.ts";
 import { type App, capabilitySets, isAcName, type PodManifest, parsePodManifest } from "../../src/spec/appc/mod.ts";
-import { appStatusFiles, STAGE1_ENV } from "../../src/stage1-contract/mod.ts";
+import { appStatusFiles, logsDeniedCalls, STAGE1_ENV } from "../../src/stage1-contract/mod.ts";
 import { makeDirectoryInRoot } from "../common/in-root.ts";
 import type { Entrypoint, Stage1Io } from "../common/io.ts";
 import { appFiles, appTraces } from "./app-files.ts";
@@ -125,6 +125,13 @@ function requirePossible(name: string, { unit }: PodApp, later: LaterApps): void
       { hint: "start the pod with `rkt app sandbox --insecure-options=capabilities`" },
     );
   }
+  if (logsDeniedCalls(unit.runtimeApp)) {
+    throw new RktError(
+      "UNSUPPORTED",
+      `Cannot add app ${quoted(name)} with --seccomp=mode=log: its pod has a filter of its own, which would deny calls first`,
+      { hint: "run the app in a pod of its own" },
+    );
+  }
   const device = unit.volumes.find(({ open }) => open.device !== undefined);
   if (device !== undefined && !later.disablePaths) {
     throw new RktError(
@@ -164,7 +171,14 @@ function writeApp(host: Host, pod: PodInit, app: PodApp, manifest: PodManifest, 
   writeIn(host, pod, "rkt/status", appStatusFiles(runtimeApp.name).created, "", 0o644);
 }
 
-function writeIn(host: Host, pod: PodInit, directory: string, name: string, text: string, mode: number): void {
+function writeIn(
+  host: Host,
+  pod: PodInit,
+  directory: string,
+  name: string,
+  text: string | Uint8Array,
+  mode: number,
+): void {
   host.close(makeDirectoryInRoot(host, pod.root, directory));
   replaceFileBeneath(host, pathOf(pod.root), `${directory}/${name}`, text, mode);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { App } from "../../src/spec/appc/mod.ts";
-import { podFilter } from "./pod-filter.ts";
+import { hasPodFilter, podFilter } from "./pod-filter.ts";
 
 const [X86_64, I386, AARCH64] = [0xc000003e, 0x40000003, 0xc00000b7];
 const ALLOW = 0x7fff0000;
@@ -50,6 +50,25 @@ describe("podFilter", () => {
       expect(verdict(X86_64, call, [app])).toBe(answer);
     expect(verdict(I386, 26, [app])).toBe(ALLOW);
     expect(verdict(I386, 357, [app])).toBe(EPERM);
+  });
+
+  test("what the list of an app names is let through; a list of what is denied has no such filter", () => {
+    const app = (name: string, value: unknown) =>
+      ({ exec: ["/bin/true"], user: "0", group: "0", isolators: [{ name, value }] }) as unknown as App;
+    const rule = (names: readonly string[], more: object = {}) => ({ names, action: "SCMP_ACT_ALLOW", ...more });
+    const listed = app("os/linux/seccomp-retain-set", { set: ["keyctl", "@rkt/default-whitelist"] });
+    const profile = app("os/linux/seccomp-profile", {
+      defaultAction: "SCMP_ACT_ERRNO",
+      syscalls: [rule(["keyctl"]), rule(["bpf"], { includes: { caps: ["CAP_BPF"] } })],
+    });
+    for (const one of [listed, profile]) {
+      expect(hasPodFilter([one], false)).toBe(process.arch === "x64");
+      expect([250, 321, 101].map((call) => verdict(X86_64, call, [one]))).toEqual([ALLOW, EPERM, EPERM]);
+    }
+    const denies = app("os/linux/seccomp-remove-set", { set: ["chroot"] });
+    const allows = app("os/linux/seccomp-profile", { defaultAction: "SCMP_ACT_ALLOW" });
+    const nothing = app("os/linux/seccomp-retain-set", { set: ["@appc.io/all"] });
+    for (const one of [denies, allows, nothing]) expect(hasPodFilter([listed, one], false)).toBe(false);
   });
 
   test("x32 and other architectures get nothing", () => {

@@ -1,8 +1,8 @@
 /**
  * The seccomp filter of the whole pod, its systemd included: the second wall behind each app's own filter. systemd-nspawn would build one through libseccomp
  * at every start, for three architectures (measured: 30 of 290 ms); this one is a constant program of a hundred instructions, installed right before the hand-over.
- * It denies what systemd-nspawn's denies, and is only used where every app has the default filter, which denies all of this as well, but for the calls that
- * come with a capability: those the pod's filter lets through too (systemd-nspawn's would not for half of them: bpf, perf_event_open, open_by_handle_at).
+ * It denies what systemd-nspawn's denies, and is only used where every app has the default filter or a list of what is allowed. What such a list names, and what
+ * comes with a capability, the pod's filter lets through too: systemd-nspawn's would not for half of it (keyctl, bpf, perf_event_open, open_by_handle_at).
  */
 
 import { type FilterInstruction, filterProgram } from "../../src/host/filter-program.ts";
@@ -59,25 +59,45 @@ const DENIED: Readonly<Record<string, readonly [x64: number | null, i386: number
   vm86old: [null, 113],
 };
 
-/** Whether the pod gets this filter in place of systemd-nspawn's own: known numbers, and apps that all have the default filter. */
+/** Whether the pod gets this filter in place of systemd-nspawn's own: known numbers, and apps of which each has a filter that is a list of what is allowed. */
 export function hasPodFilter(apps: readonly App[], disabled: boolean): boolean {
-  return process.arch === "x64" && !disabled && apps.every(hasDefaultFilter);
+  return process.arch === "x64" && !disabled && apps.every((app) => listedCalls(app) !== undefined);
 }
 
-function hasDefaultFilter({ isolators }: App): boolean {
-  return seccompFilter(isolators) === undefined && seccompProfile(isolators) === undefined;
+/** What an app's filter allows by name besides the default's; undefined where it allows everything but what it names. */
+function listedCalls({ isolators }: App): readonly string[] | undefined {
+  const profile = seccompProfile(isolators);
+  if (profile !== undefined) {
+    if (profile.defaultAction === "allow" || profile.defaultAction === "log") return undefined;
+    return profile.rules.flatMap(({ action, names, args, includes, excludes }) => {
+      // Of a rule with a condition it is not known here whether it counts (seccomp-profile.ts).
+      const plain = args.length === 0 && [...Object.values(includes), ...Object.values(excludes)].every(isEmpty);
+      return plain && (action === "allow" || action === "log") ? names : [];
+    });
+  }
+  const filter = seccompFilter(isolators);
+  if (filter === undefined) return [];
+  return filter.mode === "remove" || filter.set.includes("@appc.io/all") ? undefined : filter.set;
+}
+
+function isEmpty(condition: readonly string[] | string): boolean {
+  return condition.length === 0;
 }
 
 /** Installs the filter for these apps on this thread; the program executed next, and all that it starts, has it. */
 export function filterPod(host: Host, apps: readonly App[]): void {
+  joinOwnKeyring(host);
+  host.filterSystemCalls(podFilter(apps));
+}
+
+/** As systemd-nspawn does, which with a filter of ours may not, and without one does not: the pod must not hold the keys of whoever started it. */
+export function joinOwnKeyring(host: Host): void {
   try {
-    // As systemd-nspawn does, which now may not: the pod must not hold the keys of whoever started it.
     host.joinSessionKeyring();
   } catch (error) {
     // Inside a container there may be no keyrings at all.
     if (!(error instanceof SystemCallError)) throw error;
   }
-  host.filterSystemCalls(podFilter(apps));
 }
 
 // struct seccomp_data (seccomp(2)): the call's number, then the architecture. Codes of classic BPF: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, …JGE…, BPF_RET|BPF_K.
@@ -92,7 +112,10 @@ const EPERM = 0x00050001;
 /** The program, as struct sock_filter[]. Of another architecture's calls (there is none on this processor) nothing is allowed. */
 export function podFilter(apps: readonly App[] = []): Uint8Array {
   const capabilities = apps.flatMap(({ isolators }) => capabilitySets(isolators).retain ?? []);
-  const granted = new Set(capabilities.flatMap((name) => CALLS_BY_CAPABILITY.get(name) ?? []));
+  const granted = new Set([
+    ...capabilities.flatMap((name) => CALLS_BY_CAPABILITY.get(name) ?? []),
+    ...apps.flatMap((app) => listedCalls(app) ?? []),
+  ]);
   const denied = Object.entries(DENIED).filter(([name]) => !granted.has(name));
   const numbers = (column: 0 | 1) => denied.flatMap(([, row]) => row[column] ?? []);
   const x64 = numbers(0);

@@ -9,7 +9,7 @@ import { detectCgroups } from "../../src/host/cgroup.ts";
 import { asFileOwner, CLONE, callerState, type Host, handOver, MS } from "../../src/host/mod.ts";
 import { joinNetns, type NetworkResult, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
 import { ISOLATOR, type PodManifest, rateLimit } from "../../src/spec/appc/mod.ts";
-import { journalOf } from "../../src/stage1-contract/mod.ts";
+import { journalOf, logsDeniedCalls } from "../../src/stage1-contract/mod.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { recordIsolation } from "../common/isolation.ts";
 import { METADATA_VARIABLE, metadataUrl } from "../common/metadata.ts";
@@ -25,9 +25,10 @@ import { feedInput, onTerminal } from "./input.ts";
 import { logDirectory } from "./iomux.ts";
 import { podCapabilities, writeLaterApps } from "./later-apps.ts";
 import { limitsDisks } from "./limits.ts";
+import { logWarnings } from "./log-filter.ts";
 import { mountLogs, openLogs } from "./logs.ts";
 import { joinCgroup } from "./pod-cgroup.ts";
-import { filterPod, hasPodFilter } from "./pod-filter.ts";
+import { filterPod, hasPodFilter, joinOwnKeyring } from "./pod-filter.ts";
 import { limitPod } from "./pod-limits.ts";
 import { type PodApp, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds, wantedDns } from "./resolver.ts";
@@ -52,6 +53,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const inPod = <T>(act: () => T): T => asFileOwner(host, ids, act);
   if (run.debug) for (const text of plan(manifest, run, true)) io.emit({ kind: "debug", source: "stage1", text });
   const lockFd = lockDescriptor(io.env);
+  if (!run.disableSeccomp) for (const text of logWarnings(manifest)) io.emit({ kind: "warning", text });
   // The pod's own files are as rkt and systemd make them, whatever the caller's umask.
   const caller = { ...callerState(host), umask: 0o022 };
   const limits = callerLimits(host, caller);
@@ -108,7 +110,8 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   }
   // An app that is added later may have another filter, which the pod's must leave room for.
   const filtered = apps.map((app) => app.unit.app);
-  const ownFilter = !run.mutable && hasPodFilter(filtered, run.disableSeccomp);
+  const logsCalls = !run.disableSeccomp && manifest.apps.some(logsDeniedCalls);
+  const ownFilter = !run.mutable && !logsCalls && hasPodFilter(filtered, run.disableSeccomp);
   const program = inPod(() => provide(files));
   if (ids !== undefined) delegateCgroups(host, cgroup, layout, ids);
   const target = supervisor(files, program, {
@@ -116,7 +119,8 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
     uuid,
     manifest,
     env: definedVariables(io.env),
-    ownFilter,
+    // An error of a filter around the pod would come before the question of the app's own (seccomp(2), "precedence").
+    withoutFilter: ownFilter || logsCalls,
     ownIpc: sysctls.ipc.length > 0,
     limits,
     registered,
@@ -136,6 +140,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   inPod(() => mountControllers(host, files.stage1Rootfs, cgroup, layout));
   // Last: from here on this process could not do much of the above any more.
   if (ownFilter) filterPod(host, filtered);
+  else if (logsCalls) joinOwnKeyring(host);
   return handOver(host, caller, { ...target, keep: [lockFd, ...(network?.portSockets ?? [])] });
 }
 

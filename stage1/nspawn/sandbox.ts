@@ -18,6 +18,8 @@ export interface Sandbox {
   readonly uid: number;
   /** Mounted before (app-mounts.ts). */
   readonly volumes: readonly SandboxVolume[];
+  /** Its filter asks instead of denying, and is installed later (log-filter.ts). */
+  readonly logged: boolean;
 }
 
 export interface SandboxVolume {
@@ -111,16 +113,16 @@ export const DEFAULT_CAPABILITIES = [
   ...["SETUID", "SETGID", "SETPCAP", "SETFCAP", "SYS_CHROOT"],
 ].map((name) => `CAP_${name}`);
 
-function rights({ name, app, uid }: Sandbox, options: SandboxOptions): string[] {
+function rights({ name, app, uid, logged }: Sandbox, options: SandboxOptions): string[] {
   const lines: string[] = [];
   const capabilities = boundingSet(app.isolators);
   if (!options.disableCapabilities) lines.push(`CapabilityBoundingSet=${capabilities.join(" ")}`);
   const filter = options.disableSeccomp
     ? []
     : filterLines({ app: name, isolators: app.isolators, capabilities, kernel: options.kernel });
-  lines.push(...filter);
+  if (!logged) lines.push(...filter);
   // A process without privileges may only be filtered when it can never gain any (seccomp(2)).
-  if (noNewPrivileges(app.isolators) || (filter.length > 0 && uid !== 0)) lines.push("NoNewPrivileges=yes");
+  if (noNewPrivileges(app.isolators) || (filter.length > 0 && (uid !== 0 || logged))) lines.push("NoNewPrivileges=yes");
   const profile = apparmorProfile(app.isolators);
   if (profile !== undefined) lines.push(`AppArmorProfile=${lineText(profile)}`);
   return lines;

@@ -3,6 +3,8 @@
  * the kernel's modules, clocks, keys, tracing, namespaces or io_uring. Names that the pod's libseccomp does not know are skipped by systemd.
  */
 
+import { DENIED_CALLS } from "./denied-calls.ts";
+
 const FILES = `access chdir chmod chown chown32 chroot close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64 fadvise64_64
   fallocate fanotify_mark fchdir fchmod fchmodat fchmodat2 fchown fchown32 fchownat fcntl fcntl64 fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr
   fstat fstat64 fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 futimesat getcwd getdents getdents64 getxattr inotify_add_watch inotify_init
@@ -85,23 +87,10 @@ export const SECCOMP_SETS: ReadonlyMap<string, readonly string[]> = new Map([
   ),
 ]);
 
-/** Neither allowed by default nor dangerous: older forms, other machines' and newer calls. */
-const OTHERS = `cachestat file_getattr file_setattr futex_requeue futex_wait futex_wake getdomainname getdtablesize gethostname getpagesize getxattrat
-  idle listmount listxattrat lsm_get_self_attr lsm_list_modules lsm_set_self_attr map_shadow_stack mseal multiplexer nice oldfstat oldlstat oldolduname
-  oldstat oldumount olduname open_tree_attr pciconfig_iobase pciconfig_read pciconfig_write readdir removexattrat riscv_flush_icache riscv_hwprobe rtas
-  s390_guarded_storage s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr s390_sthyi setpgrp setxattrat sgetmask spu_create spu_run ssetmask
-  statmount subpage_prot swapcontext switch_endian sync_file_range2 sys_debug_setcontext syscall timerfd uretprobe`;
-
 let known: ReadonlySet<string> | undefined;
 
 /** True for the name of a system call of Linux. systemd skips names it does not know: a filter with a misspelt one would allow, or refuse, something else. */
 export function isSystemCall(name: string): boolean {
-  known ??= new Set([
-    ...DEFAULT_CALLS,
-    ...DENIED,
-    ...[...CALLS_BY_CAPABILITY.values()].flat(),
-    ...words(OTHERS),
-    ...words(ARM),
-  ]);
+  known ??= new Set([...DEFAULT_CALLS, ...DENIED_CALLS.flatMap(({ calls }) => calls), ...words(ARM)]);
   return known.has(name);
 }

@@ -49,7 +49,8 @@ function callLine(mode: "" | "~", calls: readonly string[]): string {
   return `SystemCallFilter=${mode}${(calls.length === 0 ? ["@default"] : [...new Set(calls)]).join(" ")}`;
 }
 
-function callSet(word: string): readonly string[] {
+/** The calls that a word of a filter stands for. Throws INVALID_INPUT for one that stands for none. */
+export function callSet(word: string): readonly string[] {
   if (isSystemCall(word)) return [word];
   if (!word.startsWith("@"))
     throw new RktError("INVALID_INPUT", `Cannot use ${quoted(word)} as a system call: Linux has none of that name`, {

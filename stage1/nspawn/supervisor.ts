@@ -12,8 +12,8 @@ export interface SupervisorInput {
   readonly uuid: string;
   readonly manifest: PodManifest;
   readonly env: Readonly<Record<string, string>>;
-  /** The pod's seccomp filter is ours (pod-filter.ts): systemd-nspawn must not build its own. */
-  readonly ownFilter: boolean;
+  /** systemd-nspawn must not build a seccomp filter: the pod's is ours (pod-filter.ts), or calls are only counted (log-filter.ts). */
+  readonly withoutFilter: boolean;
   readonly limits: readonly NamedLimit[];
   /** The pod's unit is one that machined may know as the pod's (host-unit.ts). */
   readonly registered: boolean;
@@ -64,12 +64,12 @@ function capabilities({ run, manifest, capabilities: always }: SupervisorInput):
   return [...new Set([...always, ...wanted])].join(",");
 }
 
-function environment({ run, env, ownFilter, ownIpc }: SupervisorInput): Record<string, string> {
+function environment({ run, env, withoutFilter, ownIpc }: SupervisorInput): Record<string, string> {
   return {
     ...env,
     ...(run.debug ? {} : { SYSTEMD_LOG_LEVEL: "err" }),
     SYSTEMD_NSPAWN_CONTAINER_SERVICE: "rkt",
-    ...(ownFilter ? { SYSTEMD_SECCOMP: "0" } : {}),
+    ...(withoutFilter ? { SYSTEMD_SECCOMP: "0" } : {}),
     ...(run.disablePaths ? { SYSTEMD_NSPAWN_API_VFS_WRITABLE: "yes" } : {}),
     ...(run.ipc === "parent" || ownIpc ? { SYSTEMD_NSPAWN_SHARE_NS_IPC: "true" } : {}),
   };

@@ -4,6 +4,7 @@
  */
 
 import type { App, RuntimeApp } from "../../src/spec/appc/mod.ts";
+import { logsDeniedCalls } from "../../src/stage1-contract/mod.ts";
 import type { Identity } from "../common/identity.ts";
 import { type Stream, streamMode } from "../common/stdio.ts";
 import { INPUT_FIFO } from "./input.ts";
@@ -63,6 +64,7 @@ export function appUnits(unit: AppUnit, options: UnitOptions): Map<string, strin
     files.set(sliceName(name), text(["[Unit]", "DefaultDependencies=no", "", "[Slice]", ...limits]));
   }
   if (unit.mux !== undefined) files.set(`iomux-${name}.service`, ioMuxService(name));
+  if (logs(unit, options)) files.set(recorderName(name), recorderService(name, options));
   return files;
 }
 
@@ -86,8 +88,11 @@ export function defaultTarget(
 function appService(unit: AppUnit, options: UnitOptions): string {
   const { runtimeApp, app, identity } = unit;
   const name = runtimeApp.name;
+  const logged = logs(unit, options);
+  const wrapper = logged ? [LOGGED_EXEC] : [];
   const handlers = app.eventHandlers.map(
-    (handler) => `${handler.name === "pre-start" ? "ExecStartPre" : "ExecStopPost"}=${commandLine(handler.exec, true)}`,
+    (handler) =>
+      `${handler.name === "pre-start" ? "ExecStartPre" : "ExecStopPost"}=${commandLine([...wrapper, ...handler.exec], true)}`,
   );
   return text([
     "[Unit]",
@@ -103,6 +108,7 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     ...(namedOutput(unit, options) ? [`Wants=output@${name}.socket`, `After=output@${name}.socket`] : []),
     ...(unit.sockets.length > 0 ? [`Requires=${name}.socket`, `After=${name}.socket`] : []),
     ...(unit.mux === undefined ? [] : [`Requires=iomux-${name}.service`, `After=iomux-${name}.service`]),
+    ...(logged ? [`Requires=${recorderName(name)}`, `After=${recorderName(name)}`] : []),
     "",
     "[Service]",
     // Whoever starts it later is told when its program cannot be executed.
@@ -114,13 +120,50 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     `SyslogIdentifier=${name}`,
     // Handlers run as root (rkt 1.x), but in the app's root and with its limits.
     ...handlers,
-    `ExecStart=${commandLine([unit.binary, ...app.exec.slice(1)])}`,
+    `ExecStart=${commandLine([...wrapper, unit.binary, ...app.exec.slice(1)])}`,
     `WorkingDirectory=${lineText(app.workingDirectory || "/")}`,
     ...identityLines(identity),
     ...stdio(unit, options),
     ...oomScoreLines(app),
     ...(namedOutput(unit, options) ? [`BindPaths=${outputFifo(name)}:/dev/output:norbind`] : []),
-    ...sandboxLines(sandboxOf(unit), options),
+    ...(logged
+      ? [
+          `BindReadOnlyPaths=/usr/lib/rkt/seccomp-log:${LOGGED_EXEC}:norbind /rkt/seccomp/${name}:/dev/rkt/seccomp:norbind`,
+        ]
+      : []),
+    ...sandboxLines({ ...sandboxOf(unit), logged }, options),
+  ]);
+}
+
+/** What becomes the app's program, as the app sees it (seccomp-log.c); in its /dev, since every app has one that the pod's systemd can make files in. */
+const LOGGED_EXEC = "/dev/rkt/exec";
+
+function logs({ runtimeApp }: AppUnit, { disableSeccomp }: UnitOptions): boolean {
+  return logsDeniedCalls(runtimeApp) && !disableSeccomp;
+}
+
+function recorderName(app: string): string {
+  return `seccomp-log-${app}.service`;
+}
+
+/** Counts what the app's filter would deny, for as long as the app runs; then it says so on the pod's console, or in its journal. */
+function recorderService(app: string, { journal }: UnitOptions): string {
+  const error = { no: "file:/dev/console", too: "journal+console", only: "journal" }[journal];
+  return text([
+    "[Unit]",
+    "DefaultDependencies=no",
+    "Conflicts=halt.target",
+    "Before=halt.target",
+    "StopWhenUnneeded=yes",
+    "",
+    "[Service]",
+    "Type=notify",
+    `ExecStart=/usr/lib/rkt/seccomp-log --record ${app}`,
+    `StandardError=${error}`,
+    "TTYPath=/run/no-terminal",
+    "CapabilityBoundingSet=",
+    "NoNewPrivileges=yes",
+    "TasksMax=infinity",
   ]);
 }
 
@@ -222,6 +265,7 @@ function identityLines({ uid, gid, groups }: Identity): string[] {
 
 function sandboxOf(unit: AppUnit): Sandbox {
   return {
+    logged: false,
     name: unit.runtimeApp.name,
     app: unit.app,
     uid: unit.identity.uid,

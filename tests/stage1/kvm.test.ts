@@ -62,6 +62,16 @@ describe("stage1 kvm", () => {
     await until("the end of everything", () => rkt.pods().length === 0 && mountsBelow(rkt.dir).length === 0);
   });
 
+  test("denied system calls are written down inside, and listed outside", () => {
+    const result = run(stage1, "unshare -m true; sethostname() { hostname other; }; sethostname; exit 3", {
+      app: ["--seccomp=mode=log"],
+    });
+    expect(result.status).toBe(3);
+    expect(result.stdout).toContain('rkt: app "app" made system calls that its filter denies: ');
+    const uuid = stage1.rkt.pods().at(-1) ?? "";
+    expect(stage1.rkt.ok(["status", uuid])).toMatch(/^denied-app=sethostname\(1\),unshare\(1\)$/m);
+  });
+
   test("what a machine cannot have is refused before anything is made", () => {
     for (const [net, pod, text] of [
       ["--net=host", [], "flavor kvm requires private network configuration (try --net)"],

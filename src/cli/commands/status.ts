@@ -6,6 +6,7 @@ import { linux } from "../../host/mod.ts";
 import {
   closePod,
   createdAt,
+  deniedCalls,
   exitStatuses,
   findPod,
   isFinished,
@@ -23,7 +24,7 @@ import {
   startedAt,
 } from "../../pod/mod.ts";
 import type { RuntimeApp } from "../../spec/appc/mod.ts";
-import type { Isolation } from "../../stage1-contract/mod.ts";
+import { type Isolation, logsDeniedCalls } from "../../stage1-contract/mod.ts";
 import type { Command, CommandInput, Output } from "../command.ts";
 import { parseDuration } from "../duration.ts";
 import { goTime } from "../human.ts";
@@ -159,6 +160,11 @@ async function tellStatus(
   say(`exited=${pod.state === "exited" || pod.state === "exited garbage"}`);
   const isolation = podIsolation(linux, pod);
   if (isolation !== undefined) say(`isolation=${isolationText(isolation)}`);
+  for (const app of appsOf(pod).filter(logsDeniedCalls)) {
+    const denied = deniedCalls(linux, pod, app.name);
+    if (denied !== undefined)
+      say(`denied-${app.name}=${[...denied].map(([call, count]) => `${call}(${count})`).join(",")}`);
+  }
   for (const { name, image } of appsOf(pod)) {
     const signer = signerOf(image.id);
     if (signer !== undefined) say(`signer-${name}=${printable(signer)}`);

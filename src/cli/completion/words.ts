@@ -31,6 +31,7 @@ const ASKED: Readonly<Record<string, readonly string[]>> = {
   "rkt rm": ["pods prepared exited"],
   "rkt run": ["images"],
   "rkt run-prepared": ["pods prepared"],
+  "rkt seccomp-profile": ["pods"],
   "rkt status": ["pods"],
   "rkt stop": ["pods running"],
 };
