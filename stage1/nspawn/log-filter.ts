@@ -1,6 +1,6 @@
 /**
  * `--seccomp=mode=log`: the filter that asks (SECCOMP_RET_USER_NOTIF, seccomp_unotify(2)) where the app's own would deny. seccomp-log.c installs it, counts what is
- * asked, and lets every call go on. Pure. docs/decisions/0012-denied-calls-by-notification.md
+ * asked, and lets every call go on. Pure. docs/decisions/0013-denied-calls-by-notification.md
  */
 
 import { RktError } from "../../src/core/errors.ts";

@@ -1,5 +1,5 @@
 /*
- * What an app's filter would deny, counted and let through: `--seccomp=mode=log` (docs/decisions/0012). Two programs in one file.
+ * What an app's filter would deny, counted and let through: `--seccomp=mode=log` (docs/decisions/0013). Two programs in one file.
  *
  * seccomp-log PROGRAM ARGUMENTS…: in the app, in its place. Installs the filter of /dev/rkt/seccomp/filter (log-filter.ts), which asks instead of denying, hands
  * the descriptor that is asked to the recorder, and executes the program, which keeps the process.
