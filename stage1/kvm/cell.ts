@@ -3,7 +3,7 @@
  * nothing else, without a capability, in the pod's network namespace. Whoever breaks out of the guest into QEMU is there.
  */
 
-import { existsSync, mkdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PodUuid } from "../../src/core/uuid.ts";
 import { AT, AT_FDCWD, type Host, isErrno, MS, S } from "../../src/host/mod.ts";
@@ -31,12 +31,10 @@ export function makeMachineFiles(host: Host, user: number, sessions: number): Ma
   mkdirSync(join(MACHINE_DIRECTORY, "vm"), { mode: 0o755 });
   const give = (name: string) =>
     host.fchownat(AT_FDCWD, join(MACHINE_DIRECTORY, "vm", name), user, user, AT.SYMLINK_NOFOLLOW);
-  for (const name of ["control.in", "control.out", "console.in", "console.out"]) {
+  for (const name of ["control.in", "control.out", "console.in", "console.out", "kernel"]) {
     host.mknodat(AT_FDCWD, join(MACHINE_DIRECTORY, "vm", name), S.IFIFO | 0o600, { major: 0, minor: 0 });
     give(name);
   }
-  writeFileSync(join(MACHINE_DIRECTORY, "vm/kernel.log"), "", { mode: 0o600 });
-  give("kernel.log");
   const files = listenAt(host, join(MACHINE_DIRECTORY, "vm/files.sock"));
   give("files.sock");
   return {
@@ -93,8 +91,11 @@ function bind(host: Host, source: string, target: string, flags: number): void {
   host.mount(null, target, null, MS.BIND | MS.REMOUNT | MS.RDONLY | MS.NOSUID | flags, null);
 }
 
-/** The group that may open a device; none for root's. */
-export function groupOf(device: string): number | undefined {
-  const gid = statSync(device, { throwIfNoEntry: false })?.gid;
-  return gid === undefined || gid === 0 ? undefined : gid;
+/** What executes a program in that root as that user, who keeps no right. `group`: of /dev/kvm (accelerator.ts). Pure. */
+export function cellWords(root: string, user: number, group: number | undefined): string[] {
+  return [
+    ...["/usr/sbin/chroot", root, "/usr/bin/setpriv", `--reuid=${user}`, `--regid=${user}`],
+    group === undefined ? "--clear-groups" : `--groups=${group}`,
+    ...["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--pdeathsig=KILL"],
+  ];
 }

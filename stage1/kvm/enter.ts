@@ -5,6 +5,7 @@
 
 import type { Socket } from "node:net";
 import { RktError } from "../../src/core/errors.ts";
+import { printable } from "../../src/core/text.ts";
 import { openBeneath } from "../../src/host/beneath.ts";
 import { AT_FDCWD, type Host, O } from "../../src/host/mod.ts";
 import type { Entrypoint } from "../common/io.ts";
@@ -94,8 +95,8 @@ async function relay(socket: Socket, terminal: boolean, send: Send): Promise<num
       const take = frameReader((letter, data) => {
         if (letter === "O") write(process.stdout, data, socket);
         else if (letter === "R") write(process.stderr, data, socket);
-        else if (letter === "X") done(Number(data.toString("latin1")));
-        else if (letter === "F") fail(new RktError("STAGE1", data.toString("utf8").slice(0, 300)));
+        else if (letter === "X") done(exitStatus(data.toString("latin1")));
+        else if (letter === "F") fail(new RktError("STAGE1", printable(data.toString("utf8").slice(0, 300))));
       });
       const over = () => fail(new RktError("WRONG_STATE", "Cannot wait for the pod's answer: the pod has ended"));
       socket.on("data", take);
@@ -109,6 +110,11 @@ async function relay(socket: Socket, terminal: boolean, send: Send): Promise<num
     socket.destroy();
     if (terminal) stty([settings]);
   }
+}
+
+/** As the guest tells it, which may be an attacker's: anything but a status is the status of what went wrong. */
+export function exitStatus(text: string): number {
+  return /^[0-9]{1,3}$/.test(text) && Number(text) <= 255 ? Number(text) : 254;
 }
 
 /** Who reads rkt slowly slows the command down, not rkt's memory up. */

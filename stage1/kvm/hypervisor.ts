@@ -68,7 +68,7 @@ export function qemuWords(machine: Machine): string[] {
     // The current interface of virtio: virtiofsd knows no other.
     ...["-global", "virtio-mmio.force-legacy=false"],
     ...["-kernel", "/boot/vmlinux", "-initrd", "/boot/initrd", "-append", kernelCommandLine(machine)],
-    ...["-chardev", "file,id=log,path=/vm/kernel.log", "-serial", "chardev:log"],
+    ...["-chardev", "file,id=log,path=/vm/kernel", "-serial", "chardev:log"],
     ...["-chardev", "socket,id=files,path=/vm/files.sock"],
     ...["-device", "vhost-user-fs-device,chardev=files,tag=virtiofs"],
     ...["-device", "virtio-serial-device,max_ports=16"],

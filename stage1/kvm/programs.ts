@@ -19,9 +19,18 @@ export function findQemu(): string {
  */
 export function findVirtiofsd(): string[] {
   const hint = "it is part of QEMU's packages on Debian 12, and Debian's package virtiofsd later";
-  const path = find(["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"], "virtiofsd", hint);
-  return path === "/usr/libexec/virtiofsd"
-    ? [path, "--xattr", "--announce-submounts", "--cache=auto", "--sandbox=namespace", "--rlimit-nofile=0"]
+  return virtiofsdWords(find([SEPARATE_VIRTIOFSD, "/usr/lib/qemu/virtiofsd"], "virtiofsd", hint));
+}
+
+const SEPARATE_VIRTIOFSD = "/usr/libexec/virtiofsd";
+
+/** Pure. Without CAP_MKNOD: a guest's root that makes a node of the host's disk on a volume, readable by everybody, would leave it there for a user of the host. */
+export function virtiofsdWords(path: string): string[] {
+  return path === SEPARATE_VIRTIOFSD
+    ? [
+        ...[path, "--xattr", "--announce-submounts", "--cache=auto", "--sandbox=namespace"],
+        ...["--modcaps=-mknod", "--rlimit-nofile=0"],
+      ]
     : [
         path,
         "-o",
@@ -30,6 +39,8 @@ export function findVirtiofsd(): string[] {
         "announce_submounts",
         "-o",
         "cache=auto",
+        "-o",
+        "modcaps=-mknod",
         "-o",
         "log_level=warn",
         "--rlimit-nofile=0",

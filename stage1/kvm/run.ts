@@ -1,6 +1,6 @@
 /** kvm `run`: from a pod's directory to a virtual machine. The exported function is the list of what happens, in order. */
 
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { quoted } from "../../src/core/text.ts";
@@ -27,7 +27,8 @@ import { resolverBinds, wantedDns } from "../nspawn/resolver.ts";
 import { withMetadata } from "../nspawn/run.ts";
 import { podSysctls } from "../nspawn/sysctl.ts";
 import { writeUnits } from "../nspawn/write-units.ts";
-import { groupOf, machineUser, makeMachineFiles, mountCell } from "./cell.ts";
+import { findAccelerator, KVM_DEVICE } from "./accelerator.ts";
+import { cellWords, machineUser, makeMachineFiles, mountCell } from "./cell.ts";
 import { qemuWords } from "./hypervisor.ts";
 import { hostShare, limitGuest, unlimitedDisks } from "./limits.ts";
 import { linkMachine } from "./link.ts";
@@ -54,11 +55,12 @@ export const run: RunEntrypoint = async (argv, io) => {
   const root = files.stage1Rootfs;
   const kernel = join(root, "usr/lib/rkt/kernel");
   const [qemu, virtiofsd] = [findQemu(), findVirtiofsd()];
-  const accelerated = canAccelerate();
+  const accelerator = findAccelerator();
+  const accelerated = accelerator.kind === "kvm";
   if (!accelerated)
     io.emit({
       kind: "warning",
-      text: "no /dev/kvm on this host: the pod's machine is emulated, which is many times slower",
+      text: `${accelerator.why}: the pod's machine is emulated, which is many times slower`,
     });
   const limits = callerLimits(host, caller);
   const input = !run.interactive ? "none" : onTerminal() ? "terminal" : "fifo";
@@ -130,15 +132,10 @@ export const run: RunEntrypoint = async (argv, io) => {
       apps.some(({ unit }) => JSON.stringify(unit.app.isolators).includes("CAP_NET_ADMIN")),
     kernelWords: (io.env["RKT_HYPERVISOR_EXTRA_KERNEL_PARAMS"] ?? "").split(/\s+/).filter((word) => word !== ""),
   });
-  const devices = ["/dev/null", "/dev/urandom", ...(accelerated ? ["/dev/kvm"] : [])];
-  const group = accelerated ? groupOf("/dev/kvm") : undefined;
+  const devices = ["/dev/null", "/dev/urandom", ...(accelerated ? [KVM_DEVICE] : [])];
   const script = supervisorScript({
     virtiofsd: [...virtiofsd, `--fd=${machineFiles.files}`, "-o", `source=${root}`],
-    qemu: [
-      ...["/usr/sbin/chroot", join(podDir, "kvm/root"), "/usr/bin/setpriv", `--reuid=${user}`, `--regid=${user}`],
-      ...(group === undefined ? ["--clear-groups"] : [`--groups=${group}`]),
-      ...["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--pdeathsig=KILL", qemu, ...words],
-    ],
+    qemu: [...cellWords(join(podDir, "kvm/root"), user, accelerated ? accelerator.group : undefined), qemu, ...words],
     input: input === "fifo" ? "pipe" : input,
     mark,
   });
@@ -147,7 +144,10 @@ export const run: RunEntrypoint = async (argv, io) => {
     "kvm",
     run,
     manifest,
-    new Map([["vm", "qemu"], ...(accelerated ? [] : [["kvm", undefined] as const])]),
+    new Map([
+      ["vm", accelerated ? "qemu:kvm" : "qemu:emulated"],
+      ...(accelerated ? [] : [["kvm", undefined] as const]),
+    ]),
   );
 
   // From here to execve: synchronous calls only.
@@ -182,14 +182,4 @@ export const run: RunEntrypoint = async (argv, io) => {
 /** As with systemd-nspawn (nspawn/supervisor.ts). */
 function systemdWords(debug: boolean): string[] {
   return ["--default-standard-output=null", ...(debug ? [] : ["--log-target=null", "--show-status=0"])];
-}
-
-function canAccelerate(): boolean {
-  if (!existsSync("/dev/kvm")) return false;
-  try {
-    closeSync(openSync("/dev/kvm", "r+"));
-    return true;
-  } catch {
-    return false;
-  }
 }

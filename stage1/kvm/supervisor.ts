@@ -13,22 +13,27 @@ export interface Supervised {
 }
 
 /**
- * The pod's directory is the working directory. Descriptors 3 to 5 hold the pipes open, so that nobody waits for the other side; 9 is the caller's input, which a shell takes from
- * its background. At the end "." is behind everything that the guest has said. A guest that ended without telling a status has crashed.
+ * The pod's directory is the working directory. Descriptors 3 to 7 hold the pipes open, so that nobody waits for the other side; 9 is the caller's input, which a shell takes from
+ * its background. At the end a line of "." is behind everything that the guest has said. A guest that ended without telling a status has crashed.
+ *
+ * The guest may be an attacker's: of what it says to its serial port the first megabyte is kept, or it would fill the host's disk; "." is written while what stands before it is read, or a guest that
+ * has filled the pipe would keep the pod from ending; and what it says of errors is shown without a terminal's commands.
  */
 export function supervisorScript({ qemu, virtiofsd, input, mark }: Supervised): string {
   return `
-exec 3<>kvm/vm/control.out 4<>kvm/vm/control.in 5<>kvm/vm/console.out 6<>kvm/vm/console.in 9<&0
+exec 3<>kvm/vm/control.out 4<>kvm/vm/control.in 5<>kvm/vm/console.out 6<>kvm/vm/console.in 7<>kvm/vm/kernel 9<&0
 stopping= machine=
 stop() { stopping=1; echo stop >&4; }
 trap stop TERM INT
 trap '[ -z "$machine" ] || kill -KILL "$machine"' HUP
-cat < kvm/vm/console.out 3<&- 4<&- 5<&- 6<&- 9<&- &
+cat < kvm/vm/console.out ${OWN} 9<&- &
 output=$!
 ${input === "terminal" ? TERMINAL : ""}${input === "none" ? "" : feed(input, mark)}
-${words(virtiofsd)} < /dev/null > kvm/files.log 2>&1 3<&- 4<&- 5<&- 6<&- 9<&- &
+{ head -c ${LONGEST_LOG} > kvm/kernel.log; exec cat > /dev/null; } < kvm/vm/kernel ${OWN} 9<&- &
+log=$!
+${words(virtiofsd)} < /dev/null > kvm/files.log 2>&1 ${OWN} 9<&- &
 files=$!
-${words(qemu)} < /dev/null > kvm/qemu.log 2>&1 3<&- 4<&- 5<&- 6<&- 9<&- &
+${words(qemu)} < /dev/null > kvm/qemu.log 2>&1 ${OWN} 9<&- &
 machine=$!
 code=0
 while :; do
@@ -37,31 +42,39 @@ while :; do
   kill -0 "$machine" 2> /dev/null || break
 done
 trap '' TERM INT HUP
-exec 5<&-
-wait "$output"
+exec 5<&- 7<&-
+wait "$output" "$log"
 [ -z "$feeder" ] || kill "$feeder" 2> /dev/null
 ${input === "terminal" ? '[ -z "$settings" ] || stty "$settings" <&9\n' : ""}kill "$files" 2> /dev/null
-echo . >&3
+printf '\\n.\\n' >&3 &
+mark=$!
 status=
 while read -r word rest <&3; do
   case $word in
     .) break ;;
     exit) status=$rest ;;
-    error) echo "stage1: $rest" >&2 ;;
+    error) printf 'stage1: %s\\n' "$rest" | tr -cd '\\12\\40-\\176' | cut -c 1-500 >&2 ;;
   esac
 done
+kill -KILL "$mark" 2> /dev/null
 case $status in
   *[!0-9]* | ????*) status=254 ;;
   '')
     status=254
     echo "stage1: the virtual machine ended (status $code) and its pod did not: see kvm/kernel.log and kvm/qemu.log in the pod's directory" >&2
     tail -n 3 kvm/qemu.log | cut -c 1-500 >&2
-    tail -n 3 kvm/vm/kernel.log | cut -c 1-500 >&2
+    tail -n 3 kvm/kernel.log | tr -cd '\\12\\40-\\176' | cut -c 1-500 >&2
     ;;
 esac
 exit "$status"
 `;
 }
+
+/** What only the supervisor holds open. */
+const OWN = "3<&- 4<&- 5<&- 6<&- 7<&-";
+
+/** Bytes. */
+const LONGEST_LOG = 1 << 20;
 
 /** Keys go to the guest as they are typed; its own terminal does the rest. */
 const TERMINAL = `
@@ -73,7 +86,7 @@ trap resize WINCH
 `;
 
 function feed(input: "terminal" | "pipe", mark: string): string {
-  const source = "<&9 > kvm/vm/console.in 3<&- 4<&- 5<&- 6<&-";
+  const source = `<&9 > kvm/vm/console.in ${OWN}`;
   return input === "terminal"
     ? `cat ${source} &\nfeeder=$!\n`
     : `{ cat; printf %s '${mark}'; } ${source} &\nfeeder=$!\n`;
