@@ -8,7 +8,7 @@ import type { DataDir } from "../core/data-dir.ts";
 import type { Host } from "../host/host.ts";
 import { type BankValues, digestsOf, extended, sameValues, zeros } from "./banks.ts";
 import { formatEvent, type MeasuredEvent } from "./event.ts";
-import { currentBootId, type LogContent, type OpenLog, withLog } from "./log.ts";
+import { currentBootId, type LogContent, type LogPlace, type OpenLog, withLog } from "./log.ts";
 import { judge, replay, type Verdict } from "./replay.ts";
 import { extendRegister, readRegister } from "./tpm.ts";
 
@@ -52,8 +52,13 @@ export function withSettledLog<T>(
   settings: MeasurementSettings,
   act: (settled: SettledLog) => Promise<T>,
 ): Promise<T> {
-  const place = { dataDir, pcr: settings.pcr, bootId: currentBootId() };
+  const place = logPlace(dataDir, settings);
   return withLog(host, place, settings.timeout * PATIENCE, async (log) => act(await settle(log, settings)));
+}
+
+/** The log of this boot. */
+export function logPlace(dataDir: DataDir, { pcr }: Pick<MeasurementSettings, "pcr">): LogPlace {
+  return { dataDir, pcr, bootId: currentBootId() };
 }
 
 /**
@@ -61,8 +66,7 @@ export function withSettledLog<T>(
  * extended yet, and no log, explain each other.
  */
 export async function lookAtLog(host: Host, dataDir: DataDir, settings: MeasurementSettings): Promise<LogLook> {
-  const place = { dataDir, pcr: settings.pcr, bootId: currentBootId() };
-  return withLog(host, place, settings.timeout * PATIENCE, async (log) => {
+  return withLog(host, logPlace(dataDir, settings), settings.timeout * PATIENCE, async (log) => {
     const register = await readRegister(settings);
     const content = log.read();
     const untouched = content.records.length === 0 && [...register].every(([bank, value]) => value === zeros(bank));

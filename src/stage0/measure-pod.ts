@@ -112,8 +112,8 @@ function imageOf({ dataDir }: Engine, id: string, tree: string): MeasuredImage {
   const verification = image?.verification;
   // Without a record of root's own, what the store says was written by whoever may fetch.
   const believed = verification === undefined ? undefined : image;
-  // A name that a layout or an unprivileged fetch claims proves nothing, and a verifier would take it for one that was signed.
-  const isClaimed = verification === undefined || ("nameClaimed" in verification && verification.nameClaimed === true);
+  // A name that nobody has signed, or that a layout or an unprivileged fetch claims, proves nothing, and a verifier would take it for one that was signed.
+  const isClaimed = verification?.kind === "insecure" || (verification !== undefined && "nameClaimed" in verification);
   return {
     id,
     digest: believed?.manifest === undefined ? undefined : formatDigest(believed.manifest.digest),

@@ -166,6 +166,7 @@ export const configFiles: readonly Json[] = [
   { ...v1("dockerAuth"), registries: ["quay.io"], credentials: { user: "u", password: "p" } },
   { ...v1("paths"), data: "/data", "stage1-images": "/images" },
   { ...v1("stage1"), name: "example.com/stage1", version: "1", location: "https://example.com/stage1.aci" },
+  { ...v1("measurement"), policy: "required", pcr: 12, tcti: "device:/dev/tpm0", timeout: 5, "rkt1-events": true },
 ];
 
 export const networks: readonly Json[] = [

@@ -37,6 +37,7 @@ import { mutateBytes, mutateJson, mutateText } from "./mutate.ts";
 import { below, type Random } from "./random.ts";
 import { registryDecoder } from "./registry-decoder.ts";
 import { signatureDecoders } from "./signature-decoders.ts";
+import { tpmDecoders } from "./tpm-decoders.ts";
 
 export function decoders(): Decoder[] {
   return [
@@ -45,6 +46,7 @@ export function decoders(): Decoder[] {
     ...textDecoders(),
     ...trustDecoders(),
     ...signatureDecoders(),
+    ...tpmDecoders(),
     registryDecoder(),
   ];
 }
@@ -181,7 +183,7 @@ function stable<T>(text: string, parse: (text: string) => T, format: (value: T) 
 }
 
 function readConfiguration(text: string): void {
-  const kinds = ["auth", "dockerAuth", "paths", "stage1"] as const;
+  const kinds = ["auth", "dockerAuth", "paths", "stage1", "measurement"] as const;
   const { entry, problems } = readConfigFile("/etc/rkt/auth.d/x.json", text, kinds);
   if ((entry === undefined) === (problems.length === 0)) throw new BrokenPromise("an entry or a problem, not both");
   if (entry === undefined) throw new RktError("INVALID_CONFIG", problems.map((problem) => problem.text).join());

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildBusyboxOci } from "../harness/images.ts";
 import { killAtCall } from "../harness/kill-at.ts";
@@ -299,5 +299,123 @@ describe("who decides", () => {
     const result = rkt.run([`--user-config=${user}`, ...words("echo started")]);
     expect(result).toMatchObject({ status: 254, stdout: "" });
     expect(result.stderr).toContain("the measurement of pods is configured for the host, not for a user");
+  });
+});
+
+describe("a quote", () => {
+  const NONCE = "00112233445566778899aabbccddeeff";
+  const at = (name: string) => join(rkt.dir, name);
+  const write = (name: string, value: object) => {
+    writeFileSync(at(name), JSON.stringify(value));
+    return at(name);
+  };
+  const stage1 = [{ name: "coreos.com/rkt/stage1-fly", signer: "part of rkt" }];
+  const policy = () => write("policy.json", { version: 1, images: [{ digest: manifestDigest }], stage1 });
+  const takeQuote = (nonce = NONCE) => {
+    rkt.ok(["tpm", "quote", `--nonce=${nonce}`, `--output=${at("quote")}`]);
+    return at("quote");
+  };
+  const saveKey = () => {
+    writeFileSync(at("key.pem"), rkt.ok(["tpm", "key"]));
+    return at("key.pem");
+  };
+  /** As on another machine: by somebody without rights, without a TPM and without this configuration. */
+  const verify = (quote: string, given: { policy?: string; key?: string; nonce?: string } = {}) => {
+    for (const file of ["quote", "key.pem", "policy.json"]) if (existsSync(at(file))) chmodSync(at(file), 0o644);
+    chmodSync(rkt.dir, 0o755);
+    const key = given.key ?? at("key.pem");
+    const flags = [`--policy=${given.policy ?? policy()}`, `--key=${key}`, `--nonce=${given.nonce ?? NONCE}`];
+    const nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
+    const words = ["tpm", "verify", ...flags, "--format=json", quote];
+    const result = spawnSync("setpriv", [...nobody, RKT, "--local-config=/nonexistent", ...words], {
+      encoding: "utf8",
+    });
+    const { accepted, reasons } =
+      result.stdout === "" ? { accepted: undefined, reasons: [] } : JSON.parse(result.stdout);
+    return { status: result.status, accepted, reasons, stderr: result.stderr };
+  };
+
+  test("is accepted by a policy that allows what ran, and refused by one that does not", () => {
+    expect(rkt.run(words("true")).status).toBe(0);
+    expect(rkt.run(words("true")).status).toBe(0);
+    saveKey();
+    const quote = takeQuote();
+    expect(verify(quote)).toEqual({ status: 0, accepted: true, reasons: [], stderr: "" });
+    const text = rkt.ok(["tpm", "verify", `--policy=${policy()}`, "--key", at("key.pem"), "--nonce", NONCE, quote]);
+    expect(text).toEndWith(`2 x image ${manifestDigest} (unsigned)\naccepted\n`);
+    const strict = write("strict.json", {
+      version: 1,
+      images: [{ digest: manifestDigest, signer: "openpgp:0" }],
+      stage1,
+    });
+    expect(verify(quote, { policy: strict })).toMatchObject({
+      ...{ status: 1, accepted: false },
+      reasons: [1, 2].map((n) => `record ${n}: the image of app layout, ${manifestDigest} (unsigned) is not allowed`),
+    });
+    // Another stage1, later: what was accepted before is so no more.
+    const nspawn = ["--stage1-name=coreos.com/rkt/stage1-nspawn"];
+    expect(rkt.run(words("true", nspawn)).status).toBe(0);
+    expect(verify(takeQuote()).reasons).toEqual([
+      expect.stringMatching(/^record 3: the stage1 coreos.com\/rkt\/stage1-nspawn .* is not allowed$/),
+    ]);
+  });
+
+  test("of a machine that has started nothing is accepted", () => {
+    saveKey();
+    expect(verify(takeQuote())).toMatchObject({ status: 0, accepted: true });
+  });
+
+  test("that is old, of another TPM, or changed is refused", async () => {
+    expect(rkt.run(words("true")).status).toBe(0);
+    const key = saveKey();
+    const quote = takeQuote();
+    const refused = (given: Parameters<typeof verify>[1], file = quote) => {
+      const result = verify(file, given);
+      expect(result).toMatchObject({ status: 1, accepted: false });
+      return result.reasons[0];
+    };
+    expect(refused({ nonce: "f".repeat(32) })).toBe("the quote was made for another nonce: it may be an old one");
+    await using other = await testTpm(join(rkt.dir, "other-tpm"));
+    configureMeasurement(rkt, { policy: "required", tcti: other.tcti });
+    writeFileSync(at("other.pem"), rkt.ok(["tpm", "key"]), { mode: 0o644 });
+    expect(refused({ key: at("other.pem") })).toBe("the quote is not signed by the given key");
+    // The other TPM's register is not explained by this log: nothing is signed that nobody would accept.
+    expect(rkt.run(["tpm", "quote", `--nonce=${NONCE}`])).toMatchObject({ status: 254, stdout: "" });
+    const json = JSON.parse(readFileSync(quote, "utf8"));
+    const changed = (log: unknown[]) => refused({ key }, write("quote", { ...json, log }));
+    const [boot, pod] = json.log;
+    expect(changed([boot])).toBe("the log does not lead to what the register holds");
+    expect(changed([pod])).toStartWith("record 1: expected number 0");
+    const string = pod.content.string.replace(manifestDigest, `sha256:${"0".repeat(64)}`);
+    expect(changed([boot, { ...pod, content: { ...pod.content, string } }])).toBe(
+      "record 1: its digests are not of its text",
+    );
+    expect(verify(write("quote", { ...json, attest: "AAAA" }))).toMatchObject({ status: 1, accepted: false });
+    expect(verify(write("quote", { ...json, log: 3 }))).toMatchObject({ status: 254, accepted: undefined });
+  });
+
+  test("is not made where the register was extended by others, nor with a bad nonce", () => {
+    expect(rkt.run(words("true")).status).toBe(0);
+    tpm.extend("another program's event");
+    const result = rkt.run(["tpm", "quote", `--nonce=${NONCE}`]);
+    expect(result).toMatchObject({ status: 254, stdout: "" });
+    expect(result.stderr).toContain("Cannot make a quote: the log does not explain what PCR 15 holds");
+    expect(rkt.run(["tpm", "quote", "--nonce=abc"]).stderr).toContain("8 to 32 bytes as hexadecimal digits");
+    expect(rkt.run(["tpm", "quote"]).stderr).toContain("--nonce required");
+  });
+
+  test("is signed by the same key after a reset, and by tpm2-tools' judgement too", async () => {
+    const key = saveKey();
+    const before = readFileSync(key, "utf8");
+    await tpm.kill();
+    tpm = await testTpm(join(rkt.dir, "tpm"));
+    configureMeasurement(rkt, { policy: "required", tcti: tpm.tcti });
+    for (let round = 0; round < 5; round += 1) expect(rkt.ok(["tpm", "key"])).toBe(before);
+    const { attest, signature } = JSON.parse(readFileSync(takeQuote(), "utf8"));
+    writeFileSync(at("attest"), Buffer.from(attest, "base64"));
+    writeFileSync(at("signature"), Buffer.from(signature, "base64"));
+    const check = ["checkquote", "-u", key, "-m", at("attest"), "-s", at("signature"), "-q", NONCE];
+    const checked = spawnSync("tpm2", check, { encoding: "utf8" });
+    expect({ status: checked.status, stderr: checked.stderr }).toMatchObject({ status: 0 });
   });
 });

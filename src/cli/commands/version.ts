@@ -18,7 +18,7 @@ export const command: Command = {
         `appc Version: ${APPC_VERSION}`,
         `Go Version: bun${Bun.version}`,
         `Go OS/Arch: linux/${architecture}`,
-        "Features: -TPM -SDJOURNAL",
+        "Features: +TPM -SDJOURNAL",
         "",
       ].join("\n"),
     );

@@ -22,40 +22,39 @@ Nothing is checked here: \`rkt tpm replay\` holds the log against the TPM.`,
 async function logCommand({ engine, flags, args, output }: CommandInput): Promise<void> {
   if (args.length > 0) throw new CommandLineError("rkt tpm log takes no arguments");
   const format = jsonFormat(flags);
-  const { currentBootId, eventOrUndefined, logPath, readLog, recordJson } = await import("../../../measure/mod.ts");
-  const { pcr } = measurementSettings(loadConfig(engine));
-  const { records } = readLog(logPath({ dataDir: engine.dataDir, pcr, bootId: currentBootId() }));
+  const { eventOrUndefined, imageText, logPath, logPlace, readLog, recordJson } = await import(
+    "../../../measure/mod.ts"
+  );
+  const { records } = readLog(logPath(logPlace(engine.dataDir, measurementSettings(loadConfig(engine)))));
   if (format !== undefined) output.stdout(formatted(records.map(recordJson), format));
-  else for (const record of records) output.stdout(recordText(record, eventOrUndefined(record.text)));
+  else for (const record of records) output.stdout(recordText(record, eventOrUndefined(record.text), imageText));
 }
 
-/** A line, and one below it for each app. */
-function recordText({ number, time, text }: LogRecord, event: MeasuredEvent | undefined): string {
-  return `${number}\t${new Date(time / 1000).toISOString()}\t${eventText(event, text)}\n`;
+type ImageText = (image: MeasuredImage) => string;
+
+/** A line, and one below it for the stage1 and each app. */
+function recordText({ number, time, text }: LogRecord, event: MeasuredEvent | undefined, imageText: ImageText): string {
+  const [first = "", ...others] = eventLines(event, text, imageText).map((line) => printable(line, 600));
+  const lines = [`${number}\t${new Date(time / 1000).toISOString()}\t${first}`, ...others.map((line) => `\t\t${line}`)];
+  return lines.map((line) => `${line}\n`).join("");
 }
 
-function eventText(event: MeasuredEvent | undefined, text: string): string {
-  if (event === undefined) return `unknown: ${printable(text, 100)}`;
-  switch (event.kind) {
+function eventLines(event: MeasuredEvent | undefined, text: string, imageText: ImageText): string[] {
+  switch (event?.kind) {
     case "boot":
-      return `boot ${printable(event.bootId)}`;
+      return [`boot ${event.bootId}`];
     case "found":
-      return "the register was extended by others";
+      return ["the register was extended by others"];
     case "rkt1":
-      return "the pod before, as rkt 1.x measured it";
-    default: {
-      const { kind, uuid, stage1, apps } = event;
-      const parts = [
-        `${kind} ${printable(uuid)}`,
-        ...(stage1 === undefined ? [] : [`stage1 ${imageText(stage1)}`]),
-        ...apps.map((app) => `app ${printable(app.app)} ${imageText(app)}`),
+      return ["the pod before, in rkt 1.x's words"];
+    case "pod":
+    case "app":
+      return [
+        `${event.kind} ${event.uuid}`,
+        ...(event.stage1 === undefined ? [] : [`stage1 ${imageText(event.stage1)}`]),
+        ...event.apps.map((app) => `app ${app.app} ${imageText(app)}`),
       ];
-      return parts.join("\n\t\t");
-    }
+    default:
+      return [`unknown: ${text}`];
   }
-}
-
-function imageText({ id, digest, name, signer }: MeasuredImage): string {
-  const about = [name, digest ?? id, signer === undefined ? "signer unknown" : `(${signer})`];
-  return printable(about.filter((word) => word !== undefined).join(" "), 600);
 }
