@@ -24,8 +24,9 @@ import {
   recordProblems,
   removeWrongBlob,
 } from "../store/check-store.ts";
-import { layoutProblems, listImages } from "../store/mod.ts";
+import { isUntaken, layoutProblems, listImages } from "../store/mod.ts";
 import { rebuildRecords, restoreAci, unrecordedArchives } from "../store/rebuild-index.ts";
+import { rkt1Problems } from "./check-rkt-1.ts";
 import { staleTemporaries } from "./gc-plan.ts";
 import { failureText } from "./image-removals.ts";
 
@@ -49,7 +50,13 @@ export interface CheckRequest {
  */
 export async function checkDataDir(request: CheckRequest): Promise<void> {
   const { dataDir } = request.engine;
+  // Before the layout is mended: only who takes a directory over looks at what was open to others there.
+  if (isUntaken(dataDir, linux)) {
+    await handle(request, rkt1Problems(request.engine));
+    if (isUntaken(dataDir, linux)) return;
+  }
   await handle(request, layoutProblems(dataDir, linux));
+  await handle(request, rkt1Problems(request.engine));
   await checkRecords(request);
   await handle(request, modeProblems(dataDir));
   await checkBlobs(request);

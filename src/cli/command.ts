@@ -85,6 +85,8 @@ export interface Command {
   readonly hidden?: boolean;
   /** Refused with `cannot run as unprivileged user` for others. */
   readonly requiresRoot?: boolean;
+  /** Looks at the images of the store: those of rkt 1.x are taken over before, where there are some. */
+  readonly readsImages?: boolean;
   /** `rkt image list`, `rkt app add`. */
   readonly subcommands?: readonly CommandEntry[];
   /** Runs the command; a number is the exit status (default 0). Failures are thrown. */

@@ -12,7 +12,7 @@ import { O, RESOLVE, SIGNAL } from "../host/constants.ts";
 import { isErrno } from "../host/errno.ts";
 import { linux } from "../host/mod.ts";
 import type { Pod } from "../pod/mod.ts";
-import { stage1Tree, treeRootfs } from "../stage0/call-stage1.ts";
+import { podStage1 } from "../stage0/call-stage1.ts";
 import type { LogLine } from "./log-line.ts";
 
 /** Opens the directory of the pod's journal; undefined when the pod keeps none. The caller closes it. */
@@ -144,7 +144,7 @@ function killChildren(pid: number | undefined): void {
 
 /** The stage1 that wrote the journal brings the journalctl that understands it; one that ran the host's systemd is read by the host's. From the tree, which only root writes. */
 function programRoot(engine: Engine, pod: Pod): string {
-  const root = treeRootfs(engine, stage1Tree(engine, pod.dir));
+  const root = podStage1(engine, pod.dir).rootfs;
   if (existsSync(join(root, "usr/bin/journalctl"))) return root;
   if (existsSync("/usr/bin/journalctl")) return "/";
   throw new RktError(

@@ -14,6 +14,7 @@ import { type Pod, readIdRange } from "../pod/mod.ts";
 import { overlayOptions } from "../render/mod.ts";
 import { formatImageManifest, parseImageManifest } from "../spec/appc/mod.ts";
 import { podLayers } from "../stage0/call-stage1.ts";
+import { isRkt1Pod, rkt1Rootfs } from "../stage0/rkt-1-pod.ts";
 import { run, writeWhole } from "./export-file.ts";
 
 /**
@@ -80,6 +81,11 @@ function changedFiles(pod: Pod, app: string): string {
 function rootMount(engine: Engine, pod: Pod, app: string, changed: string): string[] {
   const files = new PodFiles(pod.dir);
   if (!existsSync(files.overlayPrepared)) return ["/", "--bind", changed];
+  if (isRkt1Pod(engine.dataDir, pod.dir)) {
+    // Its marks of what was removed are in trusted.*, and its trees are whole.
+    const rootfs = rkt1Rootfs(engine.dataDir, files.appTreeId(app));
+    return ["/", "-t", "overlay", "-o", `lowerdir=${changed}:${rootfs},ro`, "overlay"];
+  }
   const { cwd, lowerdir } = overlayOptions(engine.dataDir, podLayers(engine, files.appTreeId(app)));
   // Everything as lower directories: nothing is written, and an overlay that the pod left mounted does not matter.
   return [cwd, "-t", "overlay", "-o", `lowerdir=${changed}:${lowerdir},userxattr,ro`, "overlay"];

@@ -83,6 +83,7 @@ async function runCommand(command: Command, parsed: ParsedWords, report: Report)
     throw new RktError("PERMISSION", "cannot run as unprivileged user");
   command.runAlone?.(report.output);
   if (engine === undefined) return 0;
+  if (command.readsImages === true) await (await import("../stage0/open-data-dir.ts")).takeOverIfDue(engine);
   const { flags, args, images } = parsed;
   return (await command.run?.({ engine, flags, args, images, output: report.output })) ?? 0;
 }

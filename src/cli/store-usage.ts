@@ -60,7 +60,7 @@ export function storeUsage(dataDir: DataDir, emit: Emit, tell: (text: string) =>
 
 /** The path that decides: of what lies in a layer, a pod or a temporary directory, that directory. */
 function unitOf(dataDir: DataDir, path: string): string {
-  for (const parent of [dataDir.layers, dataDir.tmp]) {
+  for (const parent of [dataDir.layers, dataDir.trees, dataDir.tmp]) {
     if (path.startsWith(`${parent}/`)) return join(parent, path.slice(parent.length + 1).split("/", 1)[0] ?? "");
   }
   return path.startsWith(`${dataDir.pods}/`) ? dataDir.pods : path;
@@ -109,11 +109,13 @@ const KNOWN: readonly [pattern: RegExp, heading: Heading][] = [
   [/^cas\/layer\/./, "pods"],
   [/^cas\/(l|tree|treestorelocks)\/./, "pods"],
   [/^tmp\/rkt-image-/, "unfinished"],
-  [/^$|^(format|tmp|locks|locks\/prepareLock|cas)$/, "structure"],
+  [/^$|^(format|tmp|locks|locks\/(prepareLock|takeOverLock)|cas)$/, "structure"],
   [/^cas\/(blob|images|refs|tmp|imagelocks|verified|layer|l|tree|treestorelocks)$/, "structure"],
   [/^cas\/blob\/sha(256|512)(\/[0-9a-f]{2})?$/, "structure"],
   [/^cas\/verified\/refs$/, "structure"],
   [/^cas\/imagelocks\/./, "structure"],
+  // Of rkt 1.x: for the way back to it.
+  [/^cas\/(db|db-backups|imageManifest)(\/|$)/, "structure"],
 ];
 
 function generalHeading(dataDir: DataDir, path: string): Heading {

@@ -134,6 +134,29 @@ export class DataDir {
     return join(this.root, "measured");
   }
 
+  // --- what rkt 1.x wrote (docs/on-disk-format.md, "A directory of rkt 1.x") ---
+  get rkt1Database(): string {
+    return join(this.cas, "db");
+  }
+  get rkt1Manifests(): string {
+    return join(this.cas, "imageManifest");
+  }
+  /** An uncompressed archive, under its image's id. */
+  rkt1Blob(id: ImageId): string {
+    return join(this.blobs, "sha512", startOf(id), id);
+  }
+  rkt1Manifest(id: ImageId): string {
+    return join(this.rkt1Manifests, "sha512", startOf(id), id);
+  }
+  /** An unpacked image: a directory, beside the records of {@link treeRecord}. */
+  rkt1Tree(treeId: string): string {
+    return join(this.trees, treeId);
+  }
+  /** Held while a directory of rkt 1.x is taken over. */
+  get takeOverLock(): string {
+    return join(this.locks, "takeOverLock");
+  }
+
   // --- pods ---
   get pods(): string {
     return join(this.root, "pods");
@@ -153,6 +176,11 @@ export class DataDir {
   }
 }
 
+/** The first two digits of an id "sha512-…". */
+function startOf(id: ImageId): string {
+  return id.slice("sha512-".length, "sha512-".length + 2);
+}
+
 /** The files of one pod directory (rkt 1.x layout; `dir` is the pod's directory, wherever it is at the moment). */
 export class PodFiles {
   readonly dir: string;
@@ -167,6 +195,10 @@ export class PodFiles {
   /** Its mtime is the pod's creation time. */
   get created(): string {
     return join(this.dir, "pod-created");
+  }
+  /** The version of the rkt that prepared the pod. A pod without this file is one of rkt 1.x. */
+  get preparedBy(): string {
+    return join(this.dir, "prepared-by");
   }
   /** The pod's name, when it was given one. */
   get name(): string {

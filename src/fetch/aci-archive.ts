@@ -33,6 +33,17 @@ export async function fetchAciFile(job: Job, file: number, anew: boolean): Promi
   }
 }
 
+/** Reads the archive open as `file`, and stores nothing. Throws INVALID_INPUT when it is no image. */
+export async function examineAciFile(file: number): Promise<Archive> {
+  const check = aciCheck();
+  try {
+    for (const piece of readPieces(file, 0)) await check.feed(piece);
+    return await check.finish();
+  } finally {
+    check.destroy();
+  }
+}
+
 /** Publishes a checked archive under its digest, unless the store has it; with `anew` also then, since what the store has may be damaged. */
 export async function storeArchive(job: Job, part: PartFile, archive: Archive, anew: boolean): Promise<Archive> {
   if (!anew && blobSize(job.cas, archive.archive.digest) === archive.archive.size) discardPart(part);

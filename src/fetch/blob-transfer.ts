@@ -99,7 +99,12 @@ async function fillPart(job: Job, wanted: WantedBlob, content: BlobContent, part
     }
   }
   if (wanted.diffId !== undefined) writeNote(part.path, wanted.diffId);
-  await publishPart(job.cas, part, wanted.digest);
+  try {
+    await publishPart(job.cas, part, wanted.digest);
+  } catch (error) {
+    giveUp(part, error);
+    throw error;
+  }
 }
 
 async function transferAnew(job: Job, wanted: WantedBlob, content: BlobContent, part: PartFile): Promise<void> {

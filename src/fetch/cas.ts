@@ -112,7 +112,7 @@ export function truncatePart(part: PartFile, size: number): void {
   ftruncateSync(part.fd, size);
 }
 
-/** Gives the content its name in the store, after it is on the disk. */
+/** Gives the content its name in the store, after it is on the disk, and closes the part file. When that fails, the part file stays the caller's: open, and under its own name. */
 export async function publishPart(cas: Cas, part: PartFile, digest: Digest): Promise<void> {
   try {
     await promisify(fsync)(part.fd);
@@ -121,9 +121,8 @@ export async function publishPart(cas: Cas, part: PartFile, digest: Digest): Pro
     renameSync(part.path, path);
   } catch (error) {
     throw storeError(error);
-  } finally {
-    closeSync(part.fd);
   }
+  closeSync(part.fd);
 }
 
 /** Closes the part file and leaves it for a later fetch. */
@@ -143,11 +142,11 @@ export async function storeBytes(cas: Cas, digest: Digest, bytes: Uint8Array): P
   const part = newPart(cas, "small");
   try {
     writePart(part, bytes, 0);
+    await publishPart(cas, part, digest);
   } catch (error) {
     discardPart(part);
     throw error;
   }
-  await publishPart(cas, part, digest);
 }
 
 export function removeBlob(cas: Cas, digest: Digest): void {

@@ -38,6 +38,8 @@ export interface FetchOptions {
   readonly anew?: boolean;
   /** True: the caller unpacks the image next, and drops it when that finds other diff ids than its configuration has. */
   readonly unpackedNext?: boolean;
+  /** For an ACI in a file: says what is in it, and stores nothing. */
+  readonly examineOnly?: boolean;
   /** Default: this machine's. */
   readonly platform?: WantedPlatform;
   /** Default: this process's. Proxies, authorities (SSL_CERT_FILE, SSL_CERT_DIR) and the caller's credentials are looked up with it. */
@@ -67,6 +69,7 @@ export async function fetchImage(reference: ImageReference, options: FetchOption
       reference.kind === "appc"
         ? await fetchNamed(session, reference, options, signature !== undefined)
         : await fetchFromAnywhere(session, reference, options, signature !== undefined);
+    if (options.examineOnly === true) return download;
     checkAnswer(options.dataDir, reference, options.platform ?? hostPlatform(), download);
     if (download.format === "oci") return ociSignatures(download, reference, options);
     return signature !== undefined ? { ...download, signature } : download;
@@ -132,6 +135,7 @@ async function requestFor(
     isMirror: endpoint?.isMirror ?? false,
     anew: options.anew ?? false,
     unpackedNext: options.unpackedNext ?? false,
+    ...(options.examineOnly === true ? { examineOnly: true } : {}),
     headers: reference.kind === "aci-url" ? authHeaderFor(config, reference.url) : {},
     aws: reference.kind === "aci-url" ? awsKeysFor(config, reference.url) : undefined,
     signature: haveSignature || insecure.image ? undefined : remoteSignature(config, options.signature, beside),

@@ -71,6 +71,8 @@ export interface FetchRequest extends NetworkRequest {
   readonly anew: boolean;
   /** The caller unpacks the image next, which checks its layers' diff ids. */
   readonly unpackedNext: boolean;
+  /** The file is an ACI that is only looked at: nothing is stored. */
+  readonly examineOnly?: boolean;
   /** For an ACI's URL. */
   readonly headers: Readonly<Record<string, string>>;
   /** Where the worker gets the signature of an ACI; undefined: it need not. */

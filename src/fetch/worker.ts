@@ -79,7 +79,8 @@ export async function performFetch(job: Job, request: FetchRequest, source: numb
   };
   switch (reference.kind) {
     case "aci-file": {
-      const { fetchAciFile } = await import("./aci-archive.ts");
+      const { examineAciFile, fetchAciFile } = await import("./aci-archive.ts");
+      if (request.examineOnly === true) return { ...(await examineAciFile(source)), signature: undefined, origin };
       return {
         ...(await fetchAciFile(job, source, request.anew)),
         signature: await signatureOfFile(job, signature),

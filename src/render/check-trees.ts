@@ -10,6 +10,7 @@ import { type Host, isErrno } from "../host/mod.ts";
 import { layerDamage } from "./check-layer.ts";
 import { isLayerId, isTreeId, layerIds, layerLink, type RenderableImage, treeIdOf } from "./layer-id.ts";
 import { discardLayer, isRendered, lockLayer } from "./layer-store.ts";
+import { discardRkt1Tree, hasRkt1Tree } from "./rkt-1-trees.ts";
 import { findRenderedTree, recordTreeLayers, treeLayers } from "./trees.ts";
 
 export interface TreeCheck {
@@ -33,6 +34,10 @@ function recordFaults(check: TreeCheck): Problem[] {
   const problems: Problem[] = [];
   for (const file of list(dataDir.trees)) {
     const [path, name] = [join(dataDir.trees, file), file.replace(/\.json$/, "")];
+    if (hasRkt1Tree(dataDir, file)) {
+      if (!treesInUse.has(file)) problems.push(unneededRkt1Tree(check, file));
+      continue;
+    }
     if (isImageId(name) && treeRecordIsBroken(check, name)) problems.push(brokenRecord(path, name));
     else if (isTreeId(name) && treeLayers(dataDir, name) === undefined && !treesInUse.has(name)) {
       problems.push(brokenRecord(path, undefined));
@@ -43,10 +48,21 @@ function recordFaults(check: TreeCheck): Problem[] {
   }
   for (const treeId of treesInUse) {
     const layers = treeLayers(dataDir, treeId);
+    if (layers === undefined && hasRkt1Tree(dataDir, treeId)) continue;
     if (layers === undefined) problems.push(lostTree(check, treeId));
     else if (!layers.every(({ layerId }) => isRendered(dataDir, layerId))) problems.push(lostLayers(check, treeId));
   }
   return problems;
+}
+
+function unneededRkt1Tree({ dataDir, host }: TreeCheck, treeId: string): Problem {
+  const path = dataDir.rkt1Tree(treeId);
+  const mend = (): string => {
+    discardRkt1Tree(host, dataDir, treeId);
+    return "removed it";
+  };
+  const message = `${quoted(path)} was unpacked by rkt 1.x, and no pod stands on it any more`;
+  return { severity: "leftover", kind: "leftover", path, message, mend };
 }
 
 /** A record whose layers are gone only means that the image is not unpacked. */

@@ -8,6 +8,7 @@ import { AT_FDCWD, type Host, isErrno, O } from "../host/mod.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { isLayerId, isTreeId, layerLink } from "./layer-id.ts";
 import { discardLayer, layerMark } from "./layer-store.ts";
+import { discardRkt1Tree, hasRkt1Tree } from "./rkt-1-trees.ts";
 import { findRenderedTree, treeLayers } from "./trees.ts";
 
 export interface Needed {
@@ -22,7 +23,7 @@ export interface Collected {
   readonly layers: number;
   /** Bytes of file content in the removed layers. */
   readonly bytes: number;
-  /** Trees in use without a readable record: it is not known which layers they need, so no layer was removed. */
+  /** Trees in use without a readable record, and not of rkt 1.x: it is not known which layers they need, so no layer was removed. */
   readonly unknownTrees: readonly string[];
 }
 
@@ -51,13 +52,15 @@ export function planLayers(dataDir: DataDir, needed: Needed): CollectPlan {
   const unknownTrees = [...needed.treesInUse].filter((treeId) => {
     const layers = treeLayers(dataDir, treeId);
     keepLayers(layers);
-    return layers === undefined;
+    return layers === undefined && !hasRkt1Tree(dataDir, treeId);
   });
   // A running pod whose layers went away would lose its files.
   if (unknownTrees.length > 0) return { trees: [], layers: [], links: [], locks: [], unknownTrees };
   const links = new Set([...kept].map(layerLink));
   return {
-    trees: list(dataDir.trees).filter((file) => !isKeptRecord(file, needed, keptTrees)),
+    trees: list(dataDir.trees).filter((file) =>
+      hasRkt1Tree(dataDir, file) ? !needed.treesInUse.has(file) : !isKeptRecord(file, needed, keptTrees),
+    ),
     layers: list(dataDir.layers).filter((name) => !kept.has(name)),
     links: list(dataDir.layerLinks).filter((name) => !links.has(name)),
     locks: list(dataDir.layerLocks).filter((name) => !kept.has(name)),
@@ -72,7 +75,10 @@ export function planLayers(dataDir: DataDir, needed: Needed): CollectPlan {
  */
 export function collectLayers(dataDir: DataDir, host: Host, needed: Needed): Collected {
   const plan = planLayers(dataDir, needed);
-  for (const file of plan.trees) unlinkSync(join(dataDir.trees, file));
+  for (const file of plan.trees) {
+    if (hasRkt1Tree(dataDir, file)) discardRkt1Tree(host, dataDir, file);
+    else unlinkSync(join(dataDir.trees, file));
+  }
   let bytes = 0;
   for (const name of plan.layers) {
     if (!isLayerId(name)) {

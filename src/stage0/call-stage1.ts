@@ -11,8 +11,9 @@ import { quoted } from "../core/text.ts";
 import { linux, withoutRuntimeVariables } from "../host/mod.ts";
 import { treeLayers } from "../render/mod.ts";
 import { parseImageManifest } from "../spec/appc/mod.ts";
-import { STAGE1_ANNOTATION, STAGE1_ENV } from "../stage1-contract/mod.ts";
+import { type Flavor, STAGE1_ANNOTATION, STAGE1_ENV } from "../stage1-contract/mod.ts";
 import { builtinFlavor, loadEntrypoints } from "./builtin-stage1.ts";
+import { isRkt1Pod, rkt1Rootfs } from "./rkt-1-pod.ts";
 
 export type CrossingEntrypoint = "attach" | "appAdd" | "appRm" | "appStart" | "appStop";
 export type EndingEntrypoint = "gc" | "stop" | "enter" | CrossingEntrypoint;
@@ -46,17 +47,15 @@ export type Stage1Call = (
 
 /** {@link callStage1} in two steps: after this one nothing is loaded any more, so that the caller may change its namespaces in between. */
 export async function loadCall(engine: Engine, podDir: string, entrypoint: EndingEntrypoint): Promise<Stage1Call> {
-  const tree = stage1Tree(engine, podDir);
-  const rootfs = treeRootfs(engine, tree);
+  const { rootfs, manifest, flavor } = podStage1(engine, podDir);
   const cwdFor = (dir: string) => (entrypoint === "enter" ? rootfs : dir);
-  const flavor = builtinFlavor(tree.image);
   if (flavor !== undefined) {
     const call = (await loadEntrypoints(flavor))[entrypoint];
-    if (call === undefined) throw lacking(tree, entrypoint);
+    if (call === undefined) throw lacking(manifest, entrypoint);
     return (argv, dir, extraEnv) =>
       call(argv, { host: linux, emit: engine.emit, env: { ...process.env, ...extraEnv }, podDir: cwdFor(dir) });
   }
-  const path = join(rootfs, entrypointPath(tree, entrypoint));
+  const path = join(rootfs, entrypointPath(manifest, entrypoint));
   const { spawnSync } = await import("node:child_process");
   return async (argv, dir, extraEnv) => {
     const env = { ...stage1Environment(), ...extraEnv };
@@ -96,9 +95,35 @@ export function treeIdIn(file: string): string {
   }
 }
 
-/** The rendered stage1 of a pod. Throws NOT_FOUND for a pod whose tree is gone, UNSUPPORTED for a stage1 of several layers. */
+/** What a pod's stage1 is called by. */
+export interface PodStage1 {
+  /** Its files, in a tree that only root writes. */
+  readonly rootfs: string;
+  /** JSON. */
+  readonly manifest: string;
+  /** Set when its code is in this executable. */
+  readonly flavor: Flavor | undefined;
+}
+
+/** The stage1 of a pod, also of one that rkt 1.x prepared: then it is the one that it was started with, and speaks the same contract. Throws what {@link stage1Tree} throws. */
+export function podStage1(engine: Engine, podDir: string): PodStage1 {
+  const files = new PodFiles(podDir);
+  if (isRkt1Pod(engine.dataDir, podDir)) {
+    const rootfs = rkt1Rootfs(engine.dataDir, files.stage1TreeId);
+    return { rootfs, manifest: readFileSync(files.stage1Manifest, "utf8"), flavor: undefined };
+  }
+  const tree = stage1Tree(engine, podDir);
+  return { rootfs: treeRootfs(engine, tree), manifest: tree.manifest, flavor: builtinFlavor(tree.image) };
+}
+
+/** The rendered stage1 of a pod. Throws NOT_FOUND for a pod whose tree is gone, UNSUPPORTED for a stage1 of several layers, and for a pod of rkt 1.x. */
 export function stage1Tree(engine: Engine, podDir: string): RenderedTree {
   const files = new PodFiles(podDir);
+  if (isRkt1Pod(engine.dataDir, podDir)) {
+    throw new RktError("UNSUPPORTED", `Cannot use the pod in ${quoted(podDir)}: rkt 1.x has prepared it`, {
+      hint: "prepare it again",
+    });
+  }
   const { treeId, layers } = podLayers(engine, files.stage1TreeId);
   const [layer, ...others] = layers;
   if (layer === undefined || others.length > 0) {
@@ -123,15 +148,16 @@ export function treeRootfs(engine: Engine, tree: RenderedTree): string {
   return engine.dataDir.layerRootfs(layer.layerId);
 }
 
-export function entrypointPath(tree: RenderedTree, entrypoint: "run" | EndingEntrypoint): string {
-  const manifest = parseImageManifest(tree.manifest);
-  const path = manifest.annotations.find((pair) => pair.name === STAGE1_ANNOTATION[entrypoint])?.value;
-  if (path === undefined) throw lacking(tree, entrypoint);
+/** `manifest`: the stage1 image's, JSON. Throws STAGE1 when it does not name the entrypoint. */
+export function entrypointPath(manifest: string, entrypoint: "run" | EndingEntrypoint): string {
+  const { annotations } = parseImageManifest(manifest);
+  const path = annotations.find((pair) => pair.name === STAGE1_ANNOTATION[entrypoint])?.value;
+  if (path === undefined) throw lacking(manifest, entrypoint);
   return path;
 }
 
-function lacking(tree: RenderedTree, entrypoint: "run" | EndingEntrypoint): RktError {
-  const { name } = parseImageManifest(tree.manifest);
+function lacking(manifest: string, entrypoint: "run" | EndingEntrypoint): RktError {
+  const { name } = parseImageManifest(manifest);
   return new RktError(
     "STAGE1",
     `Cannot ${DOING[entrypoint]}: stage1 ${quoted(name)} has no annotation ${quoted(STAGE1_ANNOTATION[entrypoint])}`,
@@ -140,9 +166,9 @@ function lacking(tree: RenderedTree, entrypoint: "run" | EndingEntrypoint): RktE
 
 /** What a crossing entrypoint finds its way into the pod by: the stage1's own enter, and the pod's first process. */
 export function crossingEnvironment(engine: Engine, podDir: string, pid: number): Record<string, string> {
-  const tree = stage1Tree(engine, podDir);
+  const { rootfs, manifest } = podStage1(engine, podDir);
   return {
-    [STAGE1_ENV.enterCommand]: join(treeRootfs(engine, tree), entrypointPath(tree, "enter")),
+    [STAGE1_ENV.enterCommand]: join(rootfs, entrypointPath(manifest, "enter")),
     [STAGE1_ENV.enterPid]: String(pid),
     PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin",
   };

@@ -25,6 +25,7 @@ import { obtainImage } from "./obtain-image.ts";
 import { withApp } from "./pod-manifest.ts";
 import { writeNew } from "./prepare.ts";
 import { renderStored } from "./render-stored.ts";
+import { isRkt1Pod } from "./rkt-1-pod.ts";
 
 const notReadyToAdd = (uuid: string) => `supervisor for pod ${quoted(uuid)} is not yet ready`;
 const notReady = (uuid: string) => `pod ${quoted(uuid)} is running but its supervisor is not ready yet`;
@@ -40,6 +41,10 @@ export async function addApp(engine: Engine, podText: string, image: RequestedIm
     const imageManifest = parseImageManifest(tree.manifest);
     assertRunnable(imageManifest.labels);
     await changingPod(engine, podText, notReadyToAdd, async (mutable) => {
+      if (isRkt1Pod(engine.dataDir, mutable.dir)) {
+        const { uuid } = mutable.pod;
+        throw new RktError("UNSUPPORTED", `Cannot add an app to pod ${quoted(uuid)}: rkt 1.x has prepared it`);
+      }
       const changed = withApp(mutable.manifest, { imageId: stored.id, imageManifest, options });
       checkVolumeSources({ ...changed.manifest, apps: [changed.app] });
       const { measureAddedApp } = await import("./measure-pod.ts");

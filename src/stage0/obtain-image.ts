@@ -8,8 +8,9 @@ import { aboutSubject, RktError } from "../core/errors.ts";
 import type { Download, ImageReference, StoredImage } from "../core/spine.ts";
 import { quoted, redactUrl } from "../core/text.ts";
 import { linux } from "../host/mod.ts";
-import { findImage, initDataDir, referenceName, touchImage, whileFetching } from "../store/mod.ts";
+import { findImage, referenceName, touchImage, whileFetching } from "../store/mod.ts";
 import type { VerifyWorker } from "../trust/run-worker.ts";
+import { openDataDir } from "./open-data-dir.ts";
 import { isWhole } from "./whole-image.ts";
 
 export type PullPolicy = "new" | "never" | "update";
@@ -31,7 +32,7 @@ export async function obtainImage(
   reference: ImageReference,
   options: ObtainOptions,
 ): Promise<StoredImage> {
-  initDataDir(engine.dataDir, linux);
+  await openDataDir(engine);
   if (reference.kind === "hash") return storedByHash(engine, reference);
   const isFile = ["aci-file", "oci-layout", "oci-archive", "docker-archive"].includes(reference.kind);
   if (!isFile && options.pullPolicy !== "update") {

@@ -9,6 +9,7 @@ import { PodFiles } from "../core/data-dir.ts";
 import type { Engine } from "../core/engine.ts";
 import type { IdRange } from "../core/id-range.ts";
 import type { PreparedPod, RenderedTree } from "../core/spine.ts";
+import { RKT_VERSION } from "../core/version.ts";
 import { asFileOwner, linux } from "../host/mod.ts";
 import { openUserNamespace } from "../host/user-namespace.ts";
 import { formatPodManifest, type PodManifest } from "../spec/appc/mod.ts";
@@ -28,6 +29,7 @@ export interface PrepareInput {
 /** Fills `pod.dir` (under pods/prepare, locked by this process). The caller holds prepareLock shared, so that no tree is collected before it is named here. */
 export async function preparePod(engine: Engine, pod: PreparedPod, input: PrepareInput): Promise<void> {
   const files = new PodFiles(pod.dir);
+  writeNew(files.preparedBy, `${RKT_VERSION}\n`, 0o640);
   writeNew(files.stage1TreeId, input.stage1.tree.treeId, 0o640);
   writeNew(files.stage1Manifest, input.stage1.tree.manifest, 0o640);
   for (const [app, tree] of input.trees) {

@@ -25,6 +25,13 @@ export async function reimportArchive(engine: Engine, digest: Digest): Promise<A
   throw new RktError("INVALID_INPUT", `Cannot use blob ${formatDigest(digest)}: it is no App Container image`);
 }
 
+/** Says what is in the archive that is open as `archive`, as that worker finds it; nothing is stored. Throws INVALID_INPUT when it is no App Container image. */
+export async function examineArchive(engine: Engine, archive: number): Promise<AciDownload> {
+  const download = await fetchOnly(engine, { kind: "aci-file", path: `/proc/self/fd/${archive}` }, true);
+  if (download.format === "aci") return download;
+  throw new RktError("INVALID_INPUT", "Cannot use the archive: it is no App Container image");
+}
+
 async function referenceOf(image: StoredImage): Promise<ImageReference> {
   const { source, manifest } = image;
   if (source?.registry !== undefined && source.repository !== undefined && manifest !== undefined) {
@@ -49,7 +56,7 @@ async function referenceOf(image: StoredImage): Promise<ImageReference> {
 }
 
 /** No verdict is asked for, and none is recorded: the image keeps the one that it has. */
-async function fetchOnly(engine: Engine, reference: ImageReference): Promise<Download> {
+async function fetchOnly(engine: Engine, reference: ImageReference, examineOnly = false): Promise<Download> {
   const { fetchImage } = await import("../fetch/mod.ts");
   return whileFetching(engine.dataDir, () =>
     fetchImage(reference, {
@@ -57,6 +64,7 @@ async function fetchOnly(engine: Engine, reference: ImageReference): Promise<Dow
       insecure: { ...engine.insecure, image: true },
       config: loadConfig(engine),
       signature: undefined,
+      examineOnly,
       emit: engine.emit,
     }),
   );

@@ -88,7 +88,7 @@ export async function startPod(engine: Engine, pod: EnteredPod, input: StartInpu
     const entrypoints = await loadEntrypoints(stage1.builtin);
     return entrypoints.run(argv, { host: linux, emit: engine.emit, env, podDir: pod.dir });
   }
-  const path = join(files.stage1Rootfs, entrypointPath(stage1.tree, "run"));
+  const path = join(files.stage1Rootfs, entrypointPath(stage1.tree.manifest, "run"));
   return handOver(linux, callerState(linux), { path, argv: [path, ...argv], env, keep: [pod.lockFd] });
 }
 

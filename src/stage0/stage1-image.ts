@@ -6,7 +6,6 @@ import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import type { ImageReference, RenderedTree, StoredImage } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
-import { linux } from "../host/mod.ts";
 import { type ImageManifest, parseAppString, parseImageManifest } from "../spec/appc/mod.ts";
 import {
   DEFAULT_FLAVOR,
@@ -17,9 +16,10 @@ import {
   OLDEST_INTERFACE,
   STAGE1_ANNOTATION,
 } from "../stage1-contract/mod.ts";
-import { findImage, findImageById, initDataDir, putImage } from "../store/mod.ts";
+import { findImage, findImageById, putImage } from "../store/mod.ts";
 import { builtinFlavor, builtinImageFile, builtinImageId, stage1ImageFile } from "./builtin-stage1.ts";
 import { obtainImage, type PullPolicy } from "./obtain-image.ts";
+import { openDataDir } from "./open-data-dir.ts";
 import { renderStored } from "./render-stored.ts";
 
 /** What `--stage1-*` said; at most one is set. */
@@ -37,7 +37,7 @@ export interface Stage1 {
 
 /** Finds (or imports, or fetches) the image and renders it. Throws NOT_FOUND, NOT_TRUSTED, INVALID_INPUT (an image that is no stage1). */
 export async function obtainStage1(engine: Engine, choice: Stage1Choice, pullPolicy: PullPolicy): Promise<Stage1> {
-  initDataDir(engine.dataDir, linux);
+  await openDataDir(engine);
   const stored = await chosenImage(engine, choice, pullPolicy);
   const tree = await renderStored(engine, stored);
   return stage1OfTree(tree);

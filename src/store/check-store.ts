@@ -17,6 +17,7 @@ import { loadAll, loadVerified } from "./load.ts";
 import { withStoreLock } from "./lock.ts";
 import { lostRecords, restoreRecord, unrecordedImages } from "./rebuild-index.ts";
 import { blobsOf, decodeRecord, decodeRef } from "./record.ts";
+import { isLinkedToRkt1 } from "./rkt-1.ts";
 
 export interface CheckOptions extends StoreOptions {
   /** Read every blob and compare its digest; without it, its size. */
@@ -186,7 +187,9 @@ function setMode(store: Store, path: string, gid: number): string {
   const fd = openBeneath(store.host, store.dataDir.cas, inCas(store, path), O.RDONLY);
   try {
     // A second name could be a file of somebody else's, put here so that root opens it to the group.
-    if (statOf(fd).nlink !== 1) throw new RktError("MALICIOUS", `Cannot mend ${quoted(path)}: it has other names`);
+    const status = statOf(fd);
+    if (status.nlink !== 1 && !isLinkedToRkt1(store.dataDir, path, status))
+      throw new RktError("MALICIOUS", `Cannot mend ${quoted(path)}: it has other names`);
     store.host.fchownat(fd, "", -1, gid, AT.EMPTY_PATH);
     store.host.fchmod(fd, 0o660);
     return "set group and mode";

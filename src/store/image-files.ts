@@ -17,6 +17,12 @@ export function filesOfImage(dataDir: DataDir, id: ImageId, options: StoreOption
     dataDir.imageSignatures(id),
     dataDir.verifiedRecord(id),
     ...image.refs.flatMap((key) => [dataDir.ref(key), dataDir.verifiedRef(key)]),
+    ...rkt1Files(dataDir, id),
     ...blobsOf(image).map(({ digest }) => dataDir.blob(digest)),
   ];
+}
+
+/** What rkt 1.x had of an App Container image; mostly not there. */
+export function rkt1Files(dataDir: DataDir, id: ImageId): string[] {
+  return [dataDir.rkt1Blob(id), dataDir.rkt1Manifest(id)];
 }

@@ -30,23 +30,79 @@ const FORMAT_LIMIT = 64;
  * Makes sure that the data directory has its layout and a format that this rkt knows. When it has, this costs one stat and one read. Several processes may do it
  * at once. A caller who is not root makes what it may, and leaves the rest.
  *
- * Throws UNSUPPORTED for a newer format, PERMISSION when a part that root must own belongs to somebody else. rkt 1.x content without a format is accepted.
+ * A directory of rkt 1.x gets the layout and no format: that says that its images are taken over (src/stage0/take-over.ts). Throws UNSUPPORTED for a newer format, PERMISSION when a part
+ * that root must own belongs to somebody else, and for a directory of rkt 1.x that is not the caller's to take over.
  */
 export function initDataDir(dataDir: DataDir, host: Host): void {
   if (isComplete(dataDir, host)) return;
+  const untaken = isUntaken(dataDir, host);
+  if (untaken && !mayTakeOver(dataDir, host)) throw notTakenOver(dataDir);
   if (!makeRoot(dataDir, host)) return;
   const root = openRoot(dataDir, host);
   try {
     waitForOthers(host, root);
     if (isComplete(dataDir, host)) return;
-    for (const [path, access] of layout(dataDir)) makeDirectory(host, root, path, access);
-    // Last: a format means that everything else is there.
-    if (readFormat(dataDir, host) !== DATA_DIR_FORMAT) {
-      permitted(() => replaceFileBeneath(host, dataDir.root, "format", `${DATA_DIR_FORMAT}\n`, 0o644));
+    for (const [path, access] of layout(dataDir)) {
+      if (untaken && access === "private") distrust(host, root, path);
+      makeDirectory(host, root, path, access);
     }
+    // Last: a format means that everything else is there.
+    if (!untaken && readFormat(dataDir, host) !== DATA_DIR_FORMAT) permitted(() => writeFormat(dataDir, host));
   } finally {
     closeSync(root); // gives the lock back
   }
+}
+
+export function writeFormat(dataDir: DataDir, host: Host): void {
+  replaceFileBeneath(host, dataDir.root, "format", `${DATA_DIR_FORMAT}\n`, 0o644);
+}
+
+/** rkt 1.x has written this directory, and nobody has taken it over yet. */
+export function isUntaken(dataDir: DataDir, host: Host): boolean {
+  return hasRkt1Store(dataDir, host) && readFormat(dataDir, host) === undefined;
+}
+
+function hasRkt1Store(dataDir: DataDir, host: Host): boolean {
+  return [dataDir.rkt1Database, dataDir.rkt1Manifests].some((path) => {
+    try {
+      return (host.statat(AT_FDCWD, path, AT.SYMLINK_NOFOLLOW).mode & S.IFMT) === S.IFDIR;
+    } catch (error) {
+      if (isErrno(error, "ENOENT", "ENOTDIR", "EACCES")) return false;
+      throw error;
+    }
+  });
+}
+
+/** Root, or whose directory it is. */
+export function mayTakeOver(dataDir: DataDir, host: Host): boolean {
+  return isRoot() || host.statat(AT_FDCWD, dataDir.root, 0).uid === geteuid();
+}
+
+function notTakenOver(dataDir: DataDir): RktError {
+  return new RktError(
+    "PERMISSION",
+    `Cannot use data directory ${quoted(dataDir.root)}: rkt 1.x has written it, and it has not been taken over yet`,
+    { hint: "run a command that looks at images once as root: rkt image list" },
+  );
+}
+
+/**
+ * Under rkt 1.x group rkt could write in `cas`: whoever is in it could put a directory of root's that they may write to in the place of one that root believes. Such a one is moved away,
+ * and with it what is in it.
+ */
+function distrust(host: Host, root: number, path: string): void {
+  try {
+    const { uid, mode } = host.statat(root, path, AT.SYMLINK_NOFOLLOW);
+    if (uid === geteuid() && (mode & 0o022) === 0 && (mode & S.IFMT) === S.IFDIR) return;
+    host.renameat2(root, path, root, asideName(), 0);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "ENOTDIR")) throw error;
+  }
+}
+
+/** From there `image gc` removes it. */
+function asideName(): string {
+  return `tmp/rkt-image-foreign-${crypto.randomUUID()}`;
 }
 
 /**
@@ -78,9 +134,10 @@ function* formatProblems(dataDir: DataDir, host: Host): Generator<Problem> {
     if (!(error instanceof RktError) || error.code !== "INVALID_INPUT") throw error;
     fault = "holds no number";
   }
-  if (fault === undefined) return;
+  // rkt 1.x had none.
+  if (fault === undefined || isUntaken(dataDir, host)) return;
   const mend = (): string => {
-    replaceFileBeneath(host, dataDir.root, "format", `${DATA_DIR_FORMAT}\n`, 0o644);
+    writeFormat(dataDir, host);
     return `wrote format ${DATA_DIR_FORMAT}`;
   };
   const message = `${quoted(dataDir.format)} ${fault}`;
@@ -117,7 +174,7 @@ function mendDirectory(dataDir: DataDir, host: Host, path: string, access: Acces
     if (kind === "foreign-directory") {
       if (access === "read")
         throw new RktError("WRONG_STATE", `Cannot mend ${quoted(path)}: move it away, and start rkt again`);
-      const aside = `tmp/rkt-image-foreign-${crypto.randomUUID()}`;
+      const aside = asideName();
       host.renameat2(root, path, root, aside, 0);
       moved = `moved what was there to ${quoted(join(dataDir.root, aside))}; `;
     }

@@ -47,7 +47,7 @@ export function blobFiles(store: Store): { path: string; name: string; digest: s
     return starts.flatMap((start) =>
       namesIn(store, `${directory}/${start}`).map((name) => {
         const hex = name.slice(algorithm.length + 1);
-        // Of full length: the store of rkt 1.x, with half as many digits, is left alone.
+        // Of full length: names of rkt 1.x have half as many digits, and go with their image.
         const isBlob = name === `${algorithm}-${hex}` && isFullHex(algorithm, hex) && hex.startsWith(start);
         const path = `${directory}/${start}/${name}`;
         return { path, name, digest: isBlob ? `${algorithm}:${hex}` : undefined };

@@ -18,10 +18,11 @@ export {
 } from "./find-image.ts";
 export { filesOfImage } from "./image-files.ts";
 export { imageManifestText } from "./image-manifest-text.ts";
-export { initDataDir, layoutProblems } from "./init-data-dir.ts";
+export { initDataDir, isUntaken, layoutProblems, mayTakeOver } from "./init-data-dir.ts";
 export { findLeftovers, type Leftover } from "./leftovers.ts";
 export { listImages, touchImage } from "./list-images.ts";
 export { type PutOptions, putImage } from "./put-image.ts";
 export { type Removal, removeImage } from "./remove-image.ts";
+export { untakenImages } from "./rkt-1.ts";
 export { storedDownload } from "./stored-download.ts";
 export { listTags, type Tag, tagImage, tagName, untagImage } from "./tag-image.ts";

@@ -92,7 +92,11 @@ export function restoreRecord(dataDir: DataDir, record: ImageRecord, options: St
 }
 
 /** The record of an archive that a worker has read again; its verdict is asked for when it is used. */
-export function restoreAci(dataDir: DataDir, download: AciDownload, options: StoreOptions = {}): void {
+export function restoreAci(
+  dataDir: DataDir,
+  download: AciDownload,
+  options: StoreOptions & { readonly origin?: string; readonly importTime?: bigint } = {},
+): void {
   const store = openStore(dataDir, options);
   const path = inCas(store, dataDir.imageManifest(download.id));
   replaceFileBeneath(store.host, dataDir.cas, path, download.manifest, 0o660);
@@ -100,6 +104,8 @@ export function restoreAci(dataDir: DataDir, download: AciDownload, options: Sto
     dataDir,
     {
       ...withoutSource(store, download.id),
+      ...(options.origin === undefined ? {} : { origin: options.origin }),
+      ...(options.importTime === undefined ? {} : { importTime: options.importTime }),
       id: download.id,
       format: "aci",
       name: download.name,

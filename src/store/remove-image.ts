@@ -5,6 +5,7 @@ import { formatDigest, type ImageId } from "../core/digest.ts";
 import type { StoredImage } from "../core/spine.ts";
 import { removeFileBeneath } from "../host/beneath.ts";
 import { inCas, openStore, readRecord, type Store, type StoreOptions } from "./files.ts";
+import { rkt1Files } from "./image-files.ts";
 import { loadAll, loadImage } from "./load.ts";
 import { withStoreLock } from "./lock.ts";
 import { blobsOf, decodeRef } from "./record.ts";
@@ -32,6 +33,7 @@ export function removeImage(dataDir: DataDir, image: StoredImage, options: Store
     const files = [
       ...refs.flatMap((key) => refsTo(store, image.id, key)),
       ...sideFiles(store, image.id),
+      ...rkt1Files(dataDir, image.id),
       ...blobs.map(({ digest }) => dataDir.blob(digest)),
     ];
     return { stale: files.flatMap((path) => removeTolerantly(store, path)) };

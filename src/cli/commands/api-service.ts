@@ -17,6 +17,7 @@ export const command: Command = {
 
 ADDRESS is HOST:PORT, or unix:/PATH for a socket. Started by systemd with sockets, it serves those.`,
   flags: [{ name: "listen", kind: "string", usage: `address to listen on (default ${DEFAULT_ADDRESS})` }],
+  readsImages: true,
   run: apiCommand,
 };
 

@@ -5,8 +5,8 @@ import { parseImageReference } from "../../fetch/image-reference.ts";
 import { linux } from "../../host/mod.ts";
 import { supportsOverlay } from "../../stage0/mount-overlay.ts";
 import { obtainImage } from "../../stage0/obtain-image.ts";
+import { openDataDir } from "../../stage0/open-data-dir.ts";
 import { renderStored } from "../../stage0/render-stored.ts";
-import { initDataDir } from "../../store/mod.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { PROGRESS_FLAG, pullPolicyFlags, SIGNATURE_FLAG } from "../pod-flags.ts";
 import { readPullPolicy } from "../pod-options.ts";
@@ -32,7 +32,7 @@ async function fetchCommand(input: CommandInput): Promise<void> {
   const { engine, flags, images, output } = input;
   if (images.length === 0) throw new RktError("USAGE", "must provide at least one image");
   const pullPolicy = readPullPolicy(flags);
-  initDataDir(engine.dataDir, linux);
+  await openDataDir(engine);
   const unpackedNext = process.geteuid?.() === 0 && supportsOverlay(linux, engine.dataDir.root);
   for (const image of images) {
     const reference = parseImageReference(image.image, process.cwd());

@@ -17,6 +17,7 @@ The manifest of an OCI image is shown as the App Container manifest that it is r
     { name: "pretty-print", kind: "bool", default: "true", usage: "apply indent to format the output" },
     { name: "raw", kind: "bool", usage: "print the manifest's bytes as they came" },
   ],
+  readsImages: true,
   run: catManifestCommand,
 };
 

@@ -28,6 +28,7 @@ An oci-archive (a tar file of an OCI image layout) keeps an OCI image's manifest
     },
     { name: "overwrite", kind: "bool", usage: "overwrite output ACI" },
   ],
+  readsImages: true,
   run: exportCommand,
 };
 

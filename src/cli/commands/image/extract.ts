@@ -12,5 +12,6 @@ export const command: Command = {
 Of an App Container image, only its own files are written, without those of the images that it depends on; image render writes all.`,
   flags: DIRECTORY_FLAGS,
   requiresRoot: true,
+  readsImages: true,
   run: (input) => writeImageDirectory(input, "own layer"),
 };

@@ -11,7 +11,8 @@ import { removeTree } from "../../../host/remove-tree.ts";
 import { takePrepareLock, treesInUse } from "../../../pod/mod.ts";
 import { collectLayers } from "../../../render/collect.ts";
 import { ordered } from "../../../spec/json-text.ts";
-import { collectImages, initDataDir, listImages } from "../../../store/mod.ts";
+import { openDataDir } from "../../../stage0/open-data-dir.ts";
+import { collectImages, listImages } from "../../../store/mod.ts";
 import type { Command, CommandInput } from "../../command.ts";
 import { type GcPlan, imagesInUse, planGc, staleTemporaries } from "../../gc-plan.ts";
 import { humanSize } from "../../human.ts";
@@ -48,7 +49,7 @@ async function gcCommand({ engine, flags, output }: CommandInput): Promise<numbe
     });
   }
   const { dataDir } = engine;
-  initDataDir(dataDir, linux);
+  await openDataDir(engine);
   const grace = flags.duration("grace-period");
   const tell = (text: string) => output.error(text);
   // From before anything is counted: a pod that is being prepared has chosen its image, and nobody knows yet.

@@ -86,6 +86,7 @@ SIZE is the archive or the layers as they came, and the files in the unpacked la
     { name: "full", kind: "bool", usage: "use long output format" },
     FORMAT_FLAG,
   ],
+  readsImages: true,
   run: listCommand,
 };
 

@@ -14,6 +14,7 @@ export const command: Command = {
 The manifest is pushed with the bytes that it was fetched with, so its digest stays the same. Blobs that the registry has are not sent again, and those that another of its repositories has are mounted from there.
 Prints the pushed image by digest. Needs no root: members of group "rkt" may push. Credentials: see docs/registries.md.`,
   flags: [],
+  readsImages: true,
   run: pushCommand,
 };
 

@@ -12,5 +12,6 @@ export const command: Command = {
 Note: this writes plain files, with the owners and modes that the image gives them, and no overlay: they can be removed with rm.`,
   flags: DIRECTORY_FLAGS,
   requiresRoot: true,
+  readsImages: true,
   run: (input) => writeImageDirectory(input),
 };

@@ -16,6 +16,7 @@ export const command: Command = {
   usage: "IMAGE...",
   description: `Unlike image gc, rkt image rm removes images whether they were used recently or not. Pods that exist keep what they run.`,
   flags: [],
+  readsImages: true,
   run: rmCommand,
 };
 

@@ -22,6 +22,7 @@ A name says nothing about who made the image: it is verified as before. Names gi
     { name: "no-legend", kind: "bool", usage: "suppress a legend with the list" },
     { name: "full", kind: "bool", usage: "list full image ids" },
   ],
+  readsImages: true,
   run: tagCommand,
 };
 

@@ -14,6 +14,7 @@ export const command: Command = {
 
 Damaged unpacked files are unpacked again. An image with a damaged archive or layer should be fetched again; rkt fsck --repair does so.`,
   flags: [],
+  readsImages: true,
   run: verifyCommand,
 };
 
