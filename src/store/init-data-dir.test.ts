@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -14,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DataDir } from "../core/data-dir.ts";
 import { linux } from "../host/mod.ts";
-import { initDataDir } from "./init-data-dir.ts";
+import { initDataDir, isUntaken, writeFormat } from "./init-data-dir.ts";
 
 let parent: string;
 let dataDir: DataDir;
@@ -63,7 +64,21 @@ describe("initDataDir", () => {
     writeFileSync(join(dataDir.cas, "db/ql.db"), "old");
     initDataDir(dataDir, linux);
     expect(readFileSync(join(dataDir.cas, "db/ql.db"), "utf8")).toBe("old");
-    expect(readFileSync(dataDir.format, "utf8")).toBe("2\n");
+    // Written by who has taken the images over.
+    expect([existsSync(dataDir.format), isUntaken(dataDir, linux)]).toEqual([false, true]);
+    writeFormat(dataDir, linux);
+    expect([readFileSync(dataDir.format, "utf8"), isUntaken(dataDir, linux)]).toEqual(["2\n", false]);
+  });
+
+  test("moves away what others could write to in the place of a directory that root believes", () => {
+    mkdirSync(join(dataDir.cas, "db"), { recursive: true });
+    mkdirSync(dataDir.verified);
+    chmodSync(dataDir.verified, 0o2770);
+    writeFileSync(join(dataDir.verified, "forged.json"), "{}");
+    initDataDir(dataDir, linux);
+    expect(readdirSync(dataDir.verified)).toEqual(["refs"]);
+    const [aside = ""] = readdirSync(dataDir.tmp);
+    expect(readdirSync(join(dataDir.tmp, aside))).toEqual(["forged.json"]);
   });
 
   test("does not follow a link in the place of a directory", () => {
