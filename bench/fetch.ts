@@ -1,6 +1,6 @@
 /** From an OCI layout to a tree of files: fetch, check every digest, store, unpack. Each run begins with an empty store. */
 
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import type { BigImage } from "./big-image.ts";
 import { type Case, interleave, run, type Timed } from "./measure.ts";
@@ -26,8 +26,20 @@ function seedDataDir(space: Workspace): string {
 
 /** A fresh copy of it as `to`. */
 export function copySeed(space: Workspace, to: string): void {
-  run(["rm", "-rf", "--one-file-system", to]);
+  putAside(space, to);
   run(["cp", "--archive", seedDataDir(space), to]);
+}
+
+/**
+ * Takes what a run wrote out of the way, until all has been measured: for minutes after thousands of files were removed, ext4 looks each of their inodes over whenever it makes a new one, which can take longer than
+ * everything that is measured. Then waits for the disk, so that nothing is written back during the next run.
+ */
+export function putAside(space: Workspace, ...paths: string[]): void {
+  const aside = join(space.dir, "aside");
+  mkdirSync(aside, { recursive: true });
+  for (const path of paths.filter((one) => existsSync(one)))
+    renameSync(path, join(mkdtempSync(join(aside, "run-")), "left"));
+  run(["sync", "--file-system", space.dir]);
 }
 
 export function measureFetch(space: Workspace, image: BigImage, runs: number, tell: (text: string) => void): Timed[] {
@@ -41,11 +53,7 @@ export function measureFetch(space: Workspace, image: BigImage, runs: number, te
 function casesOf(space: Workspace, image: BigImage, tag: "gzip" | "zstd"): Case[] {
   const data = join(space.dir, "fetched");
   const reference = `oci:${join(process.cwd(), image.layout)}:${tag}`;
-  // What was written before must not be written back while the next one is measured.
-  const remove = (...paths: string[]) => {
-    for (const path of paths) run(["rm", "-rf", "--one-file-system", path]);
-    run(["sync", "--file-system", space.dir]);
-  };
+  const remove = (...paths: string[]) => putAside(space, ...paths);
   const fresh = () => {
     copySeed(space, data);
     remove();

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { cgroupsBelow, readControl } from "../src/host/cgroup-tree.ts";
 import { censusScope } from "../tests/harness/leaks.ts";
 import type { BigImage } from "./big-image.ts";
-import { copySeed } from "./fetch.ts";
-import { PLAIN_ENVIRONMENT, run } from "./measure.ts";
+import { copySeed, putAside } from "./fetch.ts";
+import { PLAIN_ENVIRONMENT } from "./measure.ts";
 import type { Workspace } from "./workspace.ts";
 
 export interface Peak {
@@ -36,7 +36,7 @@ export async function measureMemory(
       const name = `podman pull, ${megabytes} MB, ${tag}`;
       const pull = peakOf(name, space.podman(["pull", "--quiet", reference], store));
       peaks.push(await pull.catch((error: unknown) => ({ name, together: 0, largest: 0, absent: String(error) })));
-      run(["rm", "-rf", "--one-file-system", data, store, `${store}-run`]);
+      putAside(space, data, store, `${store}-run`);
       tell(`${megabytes} MB, ${tag}`);
     }
   }

@@ -1,13 +1,13 @@
 /** Decompression while the bytes pass by: fed by whoever downloads, results go to a callback, nothing is kept. Runs in the fetch worker only. */
 
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Duplex, Transform } from "node:stream";
 import { constants, createGunzip, createZstdDecompress } from "node:zlib";
+import { type Compression, detectCompression } from "../core/compression.ts";
 import { RktError } from "../core/errors.ts";
 import { followZstdFrames } from "../core/zstd-frames.ts";
-
-export type Compression = "gzip" | "zstd" | "bzip2" | "xz" | "none";
+import { findDecompressProgram, PACKAGES, PIECE, WORTH_A_PROGRAM } from "../host/decompress-program.ts";
+import { throughProgram } from "./decompress-program.ts";
 
 export interface Decompressor {
   /** Takes compressed bytes; resolves when there is room for more. `chunk` may be used again only after the next call has resolved. */
@@ -18,42 +18,22 @@ export interface Decompressor {
   destroy(): void;
 }
 
-/** Bytes that {@link detectCompression} wants to see. */
-export const MAGIC_LENGTH = 6;
-
-/** The compression of a stream by its first bytes. Media types and file names lie; content does not. */
-export function detectCompression(start: Uint8Array): Compression {
-  const startsWith = (...bytes: number[]) =>
-    start.length >= bytes.length && bytes.every((byte, at) => start[at] === byte);
-  if (startsWith(0x1f, 0x8b)) return "gzip";
-  if (startsWith(0x28, 0xb5, 0x2f, 0xfd)) return "zstd";
-  // A skippable frame may come first (zstd:chunked, pzstd).
-  if (
-    start.length >= 4 &&
-    ((start[0] ?? 0) & 0xf0) === 0x50 &&
-    start[1] === 0x2a &&
-    start[2] === 0x4d &&
-    start[3] === 0x18
-  )
-    return "zstd";
-  if (startsWith(0x42, 0x5a, 0x68)) return "bzip2";
-  if (startsWith(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00)) return "xz";
-  return "none";
-}
-
-/** A decompressor that finds out the compression by itself. `onData` gets each piece of the uncompressed content, at once. */
+/** A decompressor that finds out the compression by itself. `onData` gets each piece of the uncompressed content, at once; it is valid during the call. */
 export function decompressor(onData: (chunk: Uint8Array) => void): Decompressor {
   let inner: Decompressor | undefined;
-  let start = Buffer.alloc(0);
+  const chunks: Buffer[] = [];
+  let length = 0;
   const begin = async () => {
-    inner = decompressorFor(detectCompression(start), onData);
+    const start = Buffer.concat(chunks.splice(0));
+    inner = decompressorFor(detectCompression(start), length >= WORTH_A_PROGRAM, onData);
     await inner.write(start);
   };
   return {
     async write(chunk) {
       if (inner !== undefined) return inner.write(chunk);
-      start = Buffer.concat([start, chunk]);
-      if (start.length >= MAGIC_LENGTH) await begin();
+      chunks.push(Buffer.from(chunk));
+      length += chunk.length;
+      if (length >= WORTH_A_PROGRAM) await begin();
     },
     async end() {
       if (inner === undefined) await begin();
@@ -63,24 +43,21 @@ export function decompressor(onData: (chunk: Uint8Array) => void): Decompressor 
   };
 }
 
-function decompressorFor(compression: Compression, onData: (chunk: Uint8Array) => void): Decompressor {
-  switch (compression) {
-    case "none":
-      return { write: async (chunk) => onData(chunk), end: async () => {}, destroy: () => {} };
-    case "gzip":
-      return throughStream("gzip", createGunzip({ chunkSize: OUTPUT_CHUNK }), onData);
-    case "zstd":
-      return zstd(onData);
-    default:
-      return throughProgram(compression, onData);
-  }
+function decompressorFor(form: Compression, long: boolean, onData: (chunk: Uint8Array) => void): Decompressor {
+  if (form === "none") return { write: async (chunk) => onData(chunk), end: async () => {}, destroy: () => {} };
+  const streamable = form === "gzip" || form === "zstd";
+  const program = streamable && !long ? undefined : findDecompressProgram(form);
+  if (program !== undefined) return throughProgram(form, program, onData);
+  if (form === "gzip") return throughStream(form, createGunzip({ chunkSize: PIECE }), onData);
+  if (form === "zstd") return zstd(onData);
+  throw new RktError("HOST_PROGRAM", `Cannot decompress the image: the program "${form}" is missing`, {
+    hint: `install ${PACKAGES[form]}`,
+  });
 }
-
-const OUTPUT_CHUNK = 256 * 1024;
 
 function zstd(onData: (chunk: Uint8Array) => void): Decompressor {
   const params = { [constants.ZSTD_d_windowLogMax]: 25 };
-  const stream = throughStream("zstd", createZstdDecompress({ chunkSize: OUTPUT_CHUNK, params }), onData);
+  const stream = throughStream("zstd", createZstdDecompress({ chunkSize: PIECE, params }), onData);
   const frames = followZstdFrames();
   return {
     async write(chunk) {
@@ -117,39 +94,6 @@ function throughStream(name: string, stream: Transform | Duplex, onData: (chunk:
       await Promise.race([ended, failed.promise]);
     },
     destroy: () => void stream.destroy(),
-  };
-}
-
-/** Old ACIs come as bzip2 and xz: the host's programs read them, as user of this worker. */
-function throughProgram(name: "bzip2" | "xz", onData: (chunk: Uint8Array) => void): Decompressor {
-  // --memlimit: an xz stream chooses the decoder's memory (up to 4 GiB) by itself.
-  const args =
-    name === "xz" ? ["--decompress", "--stdout", "--memlimit-decompress=100MiB"] : ["--decompress", "--stdout"];
-  const child = spawn(name, args, { stdio: ["pipe", "pipe", "ignore"] });
-  const result = Promise.withResolvers<void>();
-  result.promise.catch(() => {});
-  child.on("error", (cause) =>
-    result.reject(
-      new RktError("HOST_PROGRAM", `Cannot decompress the image: the program "${name}" does not start`, {
-        cause,
-        hint: `install ${name}`,
-      }),
-    ),
-  );
-  child.on("close", (code) => (code === 0 ? result.resolve() : result.reject(damaged(name, undefined))));
-  child.stdin.on("error", () => {}); // EPIPE: the program's status tells why.
-  child.stdout.on("data", onData);
-  return {
-    async write(chunk) {
-      // A copy: the pipe may hold the bytes longer than the caller does.
-      if (child.stdin.write(Buffer.from(chunk))) return;
-      await Promise.race([once(child.stdin, "drain"), result.promise]);
-    },
-    async end() {
-      child.stdin.end();
-      await result.promise;
-    },
-    destroy: () => void child.kill("SIGKILL"),
   };
 }
 

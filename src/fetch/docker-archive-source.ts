@@ -4,6 +4,7 @@
  */
 
 import { basename } from "node:path";
+import { detectCompression, MAGIC_LENGTH } from "../core/compression.ts";
 import { type Digest, formatDigest } from "../core/digest.ts";
 import { RktError } from "../core/errors.ts";
 import type { ImageReference, OciSource } from "../core/spine.ts";
@@ -11,7 +12,6 @@ import { quoted } from "../core/text.ts";
 import { field, items, optionalText, type Place, text } from "../spec/document.ts";
 import type { JsonValue } from "../spec/json-value.ts";
 import { type Descriptor, MEDIA_TYPE, parseConfig } from "../spec/oci/mod.ts";
-import { detectCompression, MAGIC_LENGTH } from "./decompress.ts";
 import { parseDockerReference } from "./docker-reference.ts";
 import { digestOfBytes } from "./document-digest.ts";
 import type { ImageFiles } from "./image-files.ts";

@@ -5,11 +5,12 @@
 
 import { closeSync, fstatSync, readSync, unlinkSync } from "node:fs";
 import { posix } from "node:path";
+import { detectCompression, MAGIC_LENGTH } from "../core/compression.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { isErrno, linux, O, RESOLVE } from "../host/mod.ts";
 import { newPart, readPieces, writePart } from "./cas.ts";
-import { decompressor, detectCompression, MAGIC_LENGTH } from "./decompress.ts";
+import { decompressor } from "./decompress.ts";
 import type { Job } from "./job.ts";
 import { padded, TAR_BLOCK, type TarEntry, tarHeaders } from "./tar-headers.ts";
 

@@ -1,9 +1,12 @@
 /** The other end of a worker's pipes: how `rkt worker NAME` reads its request and writes its answers. */
 
-import { writeSync } from "node:fs";
+import { readSync, writeSync } from "node:fs";
 import type { ErrorCode } from "../core/errors.ts";
-import { RktError } from "../core/errors.ts";
+import { internalError, RktError } from "../core/errors.ts";
 import type { RktEvent } from "../core/events.ts";
+import { F, O } from "./constants.ts";
+import { isErrno } from "./errno.ts";
+import type { Host } from "./host.ts";
 import { ALIVE } from "./worker-alive.ts";
 
 /** Milliseconds. */
@@ -32,6 +35,50 @@ export async function* requests(): AsyncGenerator<unknown> {
     }
   } finally {
     clearInterval(alive);
+  }
+}
+
+/** Says that the worker is alive when it has not done so for a while: for work that never comes back to the event loop, which would do it for {@link requests}. */
+export function sayAlive(): void {
+  const now = performance.now();
+  if (now - lastAlive < ALIVE_INTERVAL) return;
+  lastAlive = now;
+  writeLine(ALIVE);
+}
+
+let lastAlive = performance.now();
+
+/**
+ * Like {@link requests}, for a worker that must be told something in the middle of synchronous work: each call gives the next line of stdin, parsed, waiting for it. Throws INTERNAL when the caller is gone.
+ */
+export function requestReader(host: Host): () => unknown {
+  host.fcntl(0, F.SETFL, O.NONBLOCK);
+  const piece = Buffer.allocUnsafe(65536);
+  let pending = "";
+  return () => {
+    for (let end = pending.indexOf("\n"); ; end = pending.indexOf("\n")) {
+      if (end >= 0) {
+        const line = Buffer.from(pending.slice(0, end), "latin1").toString("utf8");
+        pending = pending.slice(end + 1);
+        return JSON.parse(line);
+      }
+      pending += readSome(piece);
+    }
+  };
+}
+
+/** Bytes of stdin as one character each, since a piece may end within a character of UTF-8. */
+function readSome(piece: Buffer): string {
+  for (;;) {
+    try {
+      const length = readSync(0, piece, 0, piece.length, null);
+      if (length === 0) throw internalError("the worker's caller is gone");
+      return piece.toString("latin1", 0, length);
+    } catch (error) {
+      if (!isErrno(error, "EAGAIN")) throw error;
+      sayAlive();
+      Bun.sleepSync(1);
+    }
   }
 }
 

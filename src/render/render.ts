@@ -1,6 +1,7 @@
 /** Step 4: a stored image becomes an ordered list of lower directories. */
 
 import { closeSync, openSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import type { DataDir } from "../core/data-dir.ts";
 import { internalError, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
@@ -156,12 +157,22 @@ interface Started {
   readonly layer: NewLayer;
   readonly unpacker: Unpacker;
   readonly release: () => void;
+  /** Tells the unpacker that all layers below are filled. */
+  readonly belowFilled: () => void;
+  /** Gives the unpacker its work, at the first call. */
+  readonly unpack: () => Promise<Unpacked>;
 }
 
 /** How many unpackers are started before their turn: starting one takes as long as unpacking a small layer. */
 const AHEAD = 2;
 
-/** Fills the layers that are missing, in order, and makes them permanent together: one wait for the disk is shorter than many. */
+/** How many layers are unpacked side by side; each takes a processor, and some tens of megabytes of memory. */
+const AT_ONCE = Math.min(availableParallelism(), 1 + AHEAD);
+
+/**
+ * Fills the layers that are missing and makes them permanent together: one wait for the disk is shorter than many. Several are unpacked at a time; one that has to look at the layers below waits until they
+ * are filled.
+ */
 async function renderLayers({ host, dataDir, emit }: Context, plans: readonly LayerPlan[]): Promise<void> {
   const started: Started[] = [];
   const filled: (Started & { mark: LayerMark })[] = [];
@@ -186,6 +197,8 @@ async function renderLayers({ host, dataDir, emit }: Context, plans: readonly La
         await finish(host, dataDir, filled);
         continue;
       }
+      current.belowFilled();
+      for (const one of started.slice(0, AT_ONCE)) one.unpack().catch(() => {});
       const { size, digest } = await fillLayer(host, emit, current);
       started.shift();
       filled.push({ ...current, mark: { size, digest } });
@@ -238,22 +251,24 @@ async function startRender(
     }
     const layer = startLayer(host, dataDir, plan.layerId);
     const lowers = plan.below.map((id) => dataDir.layerRootfs(id));
-    return {
-      plan,
-      layer,
-      release,
-      unpacker: startUnpacker({ root: layer.jail, blob: plan.blob, target: layer.rootfs, lowers }),
+    const unpacker = startUnpacker({ root: layer.jail, blob: plan.blob, target: layer.rootfs, lowers });
+    const { promise, resolve: belowFilled } = Promise.withResolvers<void>();
+    let unpacked: Promise<Unpacked> | undefined;
+    const unpack = () => {
+      unpacked ??= unpacker.unpack(plan.request, promise);
+      return unpacked;
     };
+    return { plan, layer, release, unpacker, belowFilled, unpack };
   } catch (error) {
     release();
     throw error;
   }
 }
 
-/** Fills one layer; all layers below it are filled. The result says what is in it. */
-async function fillLayer(host: Host, emit: Emit, { plan, layer, unpacker }: Started): Promise<Unpacked> {
+/** Waits for one layer to be filled; all layers below it are. The result says what is in it. */
+async function fillLayer(host: Host, emit: Emit, { plan, layer, unpacker, unpack }: Started): Promise<Unpacked> {
   const begun = performance.now();
-  const unpacked = await unpacker.unpack(plan.request);
+  const unpacked = await unpack();
   if (unpacked.devices.length > 0) {
     // Root works in this directory only when nobody else does.
     await unpacker.stop();

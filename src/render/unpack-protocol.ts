@@ -32,6 +32,9 @@ export const JAIL_BLOB = "/blob";
 export const JAIL_TARGET = "/target";
 export const JAIL_LOWERS = "/lower";
 
+/** Third line, when there are layers below: they are filled, and may be looked at. Until then an unpacker works as far as it needs none of them. */
+export const BELOW_FILLED = { kind: "below-filled" } as const;
+
 /** Name of a file in a message: its bytes as base64. */
 interface DeviceMessage extends Omit<Device, "paths"> {
   readonly paths: readonly string[];

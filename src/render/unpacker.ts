@@ -4,14 +4,21 @@ import { RktError } from "../core/errors.ts";
 import { startWorker } from "../host/worker.ts";
 import { JAIL_LAUNCHER } from "./jail.ts";
 import type { Unpacked } from "./unpack/unpack.ts";
-import { decodeAnswer, encodeRequest, type Jail, type UnpackAnswer, type UnpackRequest } from "./unpack-protocol.ts";
+import {
+  BELOW_FILLED,
+  decodeAnswer,
+  encodeRequest,
+  type Jail,
+  type UnpackAnswer,
+  type UnpackRequest,
+} from "./unpack-protocol.ts";
 
 export interface Unpacker {
   /**
-   * Does the work. The process may still be there afterwards, on its way out: {@link Unpacker.stop} before relying on the layer. Throws what the
+   * Does the work; `belowFilled` resolves when the layers below, if there are any, have all that will be in them. The process may still be there afterwards, on its way out: {@link Unpacker.stop} before relying on the layer. Throws what the
    * unpacker found wrong with the archive, or HOST_PROGRAM when it died.
    */
-  unpack(request: UnpackRequest): Promise<Unpacked>;
+  unpack(request: UnpackRequest, belowFilled: Promise<void>): Promise<Unpacked>;
   /** Ends it at once, wherever it is; resolves when it, and all it started, is gone. */
   stop(): Promise<void>;
 }
@@ -34,9 +41,10 @@ export function startUnpacker(jail: Jail): Unpacker {
   const first = next();
   first.catch(() => {});
 
-  async function unpack(request: UnpackRequest): Promise<Unpacked> {
+  async function unpack(request: UnpackRequest, belowFilled: Promise<void>): Promise<Unpacked> {
     if ((await first)?.kind !== "ready") throw noAnswer();
     worker.send(encodeRequest(request));
+    if (request.lowers > 0) belowFilled.then(() => worker.send(BELOW_FILLED)).catch(() => {});
     const answer = await next();
     worker.kill();
     if (answer?.kind !== "unpacked") throw noAnswer();

@@ -2,7 +2,7 @@
 
 import { openSync } from "node:fs";
 import { AT_FDCWD, type Host, linux, O } from "../host/mod.ts";
-import { answer, answerFailure, requests } from "../host/worker-side.ts";
+import { answer, answerFailure, requestReader, sayAlive } from "../host/worker-side.ts";
 import type { Lower } from "./below.ts";
 import { CONFINED, enterJail } from "./jail.ts";
 import { unpack } from "./unpack/unpack.ts";
@@ -13,18 +13,14 @@ export async function runUnpackWorker(): Promise<void> {
   try {
     if (process.argv.at(-1) !== CONFINED) enterJail(linux);
     answer({ kind: "ready" });
-    for await (const request of requests()) {
-      answer(encodeUnpacked(await serve(linux, request)));
-      break;
-    }
+    const next = requestReader(linux);
+    answer(encodeUnpacked(await serve(linux, next(), () => void next())));
   } catch (error) {
     answerFailure(error);
   }
-  // stdin stays open on the other side; there is nothing more to wait for.
-  process.stdin.destroy();
 }
 
-function serve(host: Host, message: unknown): ReturnType<typeof unpack> {
+function serve(host: Host, message: unknown, waitForBelow: () => void): ReturnType<typeof unpack> {
   const request = decodeRequest(message);
   const open = (path: string): Lower => ({
     path,
@@ -37,5 +33,7 @@ function serve(host: Host, message: unknown): ReturnType<typeof unpack> {
     blobFd: openSync(JAIL_BLOB, "r"),
     target: open(JAIL_TARGET),
     lowers: Array.from({ length: request.lowers }, (_, index) => open(`${JAIL_LOWERS}/${index}`)),
+    waitForBelow,
+    onProgress: sayAlive,
   });
 }

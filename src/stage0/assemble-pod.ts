@@ -78,12 +78,15 @@ export interface AssembledPod {
 export async function assemblePod(engine: Engine, input: AssembleInput): Promise<AssembledPod> {
   // Loaded images are fetched before the pod exists: most failures then leave nothing behind.
   const requested = await obtainAll(engine, input);
-  const stage1 = await obtainStage1(engine, annotatedStage1(input), input.pullPolicy);
-  if (input.content.kind === "sandbox") requireCrossing(stage1);
+  // Beside the unpacking: the first pod of a host imports its stage1 image.
+  const obtainedStage1 = obtainStage1(engine, annotatedStage1(input), input.pullPolicy);
+  obtainedStage1.catch(() => {});
+  if (input.content.kind === "sandbox") requireCrossing(await obtainedStage1);
   // Shared while trees are chosen and named in the pod's directory; the collector of rendered trees takes it exclusively.
   const lock = await takePrepareLock(engine.dataDir, linux, "shared");
   try {
     const { manifest, trees } = await renderAll(engine, input, requested);
+    const stage1 = await obtainedStage1;
     resolvePorts(manifest);
     if (input.starts !== undefined) {
       checkStart(manifest, input.starts);

@@ -17,7 +17,7 @@ export function copyUp(
   from: { readonly layer: number; readonly status: FileStatus },
 ): void {
   const { host } = walk;
-  const lower = walk.lowers[from.layer];
+  const lower = walk.lowers.layers()[from.layer];
   if (lower === undefined) return;
   walk.implicit.add(pathOf(walk, name));
   const directory = last(walk);

@@ -4,9 +4,10 @@ import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { detectCompression } from "../../core/compression.ts";
+import { findDecompressProgram } from "../../host/decompress-program.ts";
 import { linux } from "../../host/mod.ts";
-import { decompress, sniffCompression } from "./decompress.ts";
-import { findProgram } from "./decompress-program.ts";
+import { decompress } from "./decompress.ts";
 
 const CONTENT = Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * index) >> 7));
 const SKIPPABLE = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]);
@@ -101,13 +102,13 @@ describe("decompress()", () => {
   });
 });
 
-test("findProgram() finds what every Debian has", () => {
-  expect(findProgram("gzip")?.path).toMatch(/^\/(usr\/)?bin\/gzip$/);
+test("findDecompressProgram() finds what every Debian has", () => {
+  expect(findDecompressProgram("gzip")?.path).toMatch(/^\/(usr\/)?bin\/gzip$/);
 });
 
-test("sniffCompression() goes by content", () => {
-  expect(sniffCompression(Buffer.from("BZh9"))).toBe("bzip2");
-  expect(sniffCompression(SKIPPABLE)).toBe("zstd");
-  expect(sniffCompression(Buffer.from("./usr"))).toBe("none");
-  expect(sniffCompression(Buffer.from([0x1f]))).toBe("none");
+test("detectCompression() goes by content", () => {
+  expect(detectCompression(Buffer.from("BZh9"))).toBe("bzip2");
+  expect(detectCompression(SKIPPABLE)).toBe("zstd");
+  expect(detectCompression(Buffer.from("./usr"))).toBe("none");
+  expect(detectCompression(Buffer.from([0x1f]))).toBe("none");
 });

@@ -1,47 +1,22 @@
 /**
  * Decompression of a blob, piece by piece: memory stays flat, concatenated members are all read, and an early end is an error. The form is told by the first
  * bytes, because media types of real images are wrong often enough.
- *
- * Programs do it where they are there (decompress-program.ts). The streams of node:zlib stand in for gzip and zstd: every piece of theirs is new memory, which the
- * kernel has to clear and map first, and that took as long as the inflating itself.
+ * Programs do it where they are there (host/decompress-program.ts); the streams of node:zlib stand in for gzip and zstd.
  */
 
 import { readSync } from "node:fs";
 import { Readable } from "node:stream";
 import { constants, createGunzip, createZstdDecompress } from "node:zlib";
+import { detectCompression, MAGIC_LENGTH } from "../../core/compression.ts";
 import { RktError } from "../../core/errors.ts";
 import { printable } from "../../core/text.ts";
 import { followZstdFrames } from "../../core/zstd-frames.ts";
+import { findDecompressProgram, PACKAGES, PIECE, WORTH_A_PROGRAM } from "../../host/decompress-program.ts";
 import type { Host } from "../../host/mod.ts";
-import { findProgram, PIECE, type ProgramForm, throughProgram } from "./decompress-program.ts";
-
-export type Compression = "none" | ProgramForm;
-
-const MAGICS: readonly (readonly [Compression, readonly number[]])[] = [
-  ["gzip", [0x1f, 0x8b]],
-  ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
-  ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
-  ["bzip2", [0x42, 0x5a, 0x68]],
-];
-const MAGIC_LENGTH = 6;
-
-/** Below this many bytes a program's start takes longer than what it saves. */
-const WORTH_A_PROGRAM = 256 * 1024;
+import { throughProgram } from "./decompress-program.ts";
 
 /** The largest zstd window, as a power of two: 32 MiB keeps the memory of a hostile stream bounded; `zstd -19` writes 8 MiB. */
 const LARGEST_WINDOW = 25;
-
-/** The compression of a stream that begins with `bytes`. */
-export function sniffCompression(bytes: Uint8Array): Compression {
-  if (isSkippableZstd(bytes)) return "zstd";
-  return MAGICS.find(([, magic]) => magic.every((byte, index) => bytes[index] === byte))?.[0] ?? "none";
-}
-
-/** A zstd stream may open with a skippable frame (as "zstd:chunked" tools write them). */
-function isSkippableZstd(bytes: Uint8Array): boolean {
-  const [first = 0, second, third, fourth] = bytes;
-  return (first & 0xf0) === 0x50 && second === 0x2a && third === 0x4d && fourth === 0x18;
-}
 
 /**
  * The uncompressed bytes of the file `fd`, which has `size` bytes; it is read from the start on and its position changes. Each piece is valid until the next one is asked
@@ -49,20 +24,20 @@ function isSkippableZstd(bytes: Uint8Array): boolean {
  */
 export async function* decompress(host: Host, fd: number, size: number): AsyncGenerator<Buffer> {
   const start = Buffer.alloc(MAGIC_LENGTH);
-  const form = sniffCompression(start.subarray(0, readSync(fd, start, 0, MAGIC_LENGTH, 0)));
+  const form = detectCompression(start.subarray(0, readSync(fd, start, 0, MAGIC_LENGTH, 0)));
   if (form === "none") {
     const piece = Buffer.allocUnsafeSlow(PIECE);
     yield* pieces(fd, () => piece);
     return;
   }
   const streamable = form === "gzip" || form === "zstd";
-  const program = streamable && size < WORTH_A_PROGRAM ? undefined : findProgram(form);
+  const program = streamable && size < WORTH_A_PROGRAM ? undefined : findDecompressProgram(form);
   if (program !== undefined) yield* throughProgram(host, fd, program);
   else if (form === "gzip") yield* throughZlib(chunks(fd), createGunzip({ chunkSize: PIECE }));
   else if (form === "zstd") yield* zstd(chunks(fd));
   else {
     throw new RktError("HOST_PROGRAM", `Cannot decompress the archive: the program "${form}" is missing`, {
-      hint: `install ${form === "xz" ? "xz-utils" : "bzip2"}`,
+      hint: `install ${PACKAGES[form]}`,
     });
   }
 }

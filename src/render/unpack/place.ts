@@ -183,6 +183,7 @@ function placeRoot(walk: Walk, entry: TarEntry): void {
   }
   walkTo(walk, [], entry.mtime);
   const [root] = walk.chain;
+  walk.rootPlaced = true;
   setAttributes(walk.host, root.fd, entry);
   root.mtime = entry.mtime;
 }
@@ -205,12 +206,12 @@ function placeDirectory(walk: Walk, devices: DeviceList, parent: Directory, name
 
 function directoryFor(walk: Walk, devices: DeviceList, parent: Directory, name: ByteString, found: Found): number {
   if (found.upper !== undefined && isDirectory(found.upper)) return openDirectory(walk.host, parent.fd, name);
-  if (found.hidden) return replaceWhiteout(walk, parent, name, found.below.length > 0);
+  if (found.hidden) return replaceWhiteout(walk, parent, name, found.below().length > 0);
   if (found.upper === undefined) return makeDirectory(walk.host, parent, name);
   // An earlier entry had replaced what is below; a directory in its place must not bring that back.
   clear(walk, devices, parent, name, found.upper);
   const fd = makeDirectory(walk.host, parent, name);
-  if (found.below.length > 0) makeOpaque(walk.host, fd);
+  if (found.below().length > 0) makeOpaque(walk.host, fd);
   return fd;
 }
 
@@ -265,12 +266,13 @@ function placeHardLink(
   if (target === undefined || targetName === undefined) throw noLinkTarget(entry, "is no file of the image");
   if (!walkTo(walk, target.slice(0, -1), undefined)) throw noLinkTarget(entry, "does not exist");
   const found = look(walk, targetName);
-  const status = found.upper ?? found.lower?.status;
+  const lower = found.lower();
+  const status = found.upper ?? lower?.status;
   if (status === undefined) throw noLinkTarget(entry, "does not exist");
   if (isDirectory(status)) throw noLinkTarget(entry, "is a directory");
   const from = materialise(walk);
   const targetPath = pathOf(walk, targetName);
-  if (found.lower !== undefined) copyUp(walk, devices, targetName, found.lower);
+  if (lower !== undefined) copyUp(walk, devices, targetName, lower);
   // A second descriptor: the walk to the new name closes the first.
   const fromFd = openDirectory(host, from.fd, ".");
   try {

@@ -49,7 +49,11 @@ const layerId = (number: number) => `sha256-${createHash("sha256").update(`${bas
 const dataDir = () => new DataDir(base);
 
 /** Unpacks archive number `layer` over those before; a digest may be falsified. */
-async function unpackLayer(archive: Buffer, layer: number, change: { digest?: string } = {}): Promise<Unpacked> {
+async function unpackLayer(
+  archive: Buffer,
+  layer: number,
+  change: { digest?: string; waitForBelow?: () => void } = {},
+): Promise<Unpacked> {
   const blob = join(base, `blob${layer}`);
   writeFileSync(blob, archive);
   mkdirSync(dataDir().layerRootfs(layerId(layer)), { recursive: true });
@@ -67,7 +71,18 @@ async function unpackLayer(archive: Buffer, layer: number, change: { digest?: st
     blobFd: fd,
     target: open(dataDir().layerRootfs(layerId(layer))),
     lowers: Array.from({ length: layer }, (_, index) => open(dataDir().layerRootfs(layerId(layer - 1 - index)))),
+    ...(change.waitForBelow === undefined ? {} : { waitForBelow: change.waitForBelow }),
   });
+}
+
+/** How often unpacking `members` over one layer asked for that to be filled. */
+async function timesWaited(...members: Member[]): Promise<number> {
+  await unpackLayer(tar({ ...owner, name: "etc/", type: "5" }, { ...owner, name: "etc/old", data: "old" }), 0);
+  let waited = 0;
+  await unpackLayer(tar(...members.map((member) => ({ ...owner, ...member }))), 1, {
+    waitForBelow: () => (waited += 1),
+  });
+  return waited;
 }
 
 /** The merged view of `count` layers, as a plain directory. */
@@ -243,6 +258,24 @@ describe("unpack() in sight of the layers below", () => {
       spawnSync("rm", ["-rf", ...readdirSync(base).map((name) => join(base, name))]);
     }
   }, 60_000);
+});
+
+describe("unpack() waits for the layers below", () => {
+  const root = { name: "./", type: "5" } as const;
+  const etc = { name: "etc/", type: "5" } as const;
+  test("not at all, when the archive names every directory before what is in it", async () => {
+    const link = { name: "etc/other", type: "1", link: "etc/new" } as const;
+    expect(await timesWaited(root, etc, { name: "etc/new", data: "new" }, link)).toBe(0);
+  });
+  test.each<[string, ...Member[]]>([
+    ["a parent that it does not name", root, { name: "etc/new", data: "new" }],
+    ["a root that it does not name", etc, { name: "etc/new", data: "new" }],
+    ["a whiteout", root, etc, { name: "etc/.wh.old", data: "" }],
+    ["an opaque directory", root, etc, { name: "etc/.wh..wh..opq", data: "" }],
+    ["a link to what is below", root, etc, { name: "etc/other", type: "1", link: "etc/old" }],
+  ])("once, for %s", async (_name, ...members) => {
+    expect(await timesWaited(...members)).toBe(1);
+  });
 });
 
 describe("unpack() refuses", () => {

@@ -8,7 +8,7 @@ import { type ExpectedBlob, readBlob } from "./blob.ts";
 import { type Device, type DeviceList, remainingDevices } from "./devices.ts";
 import { aciNaming, ociNaming, type PathFilter } from "./naming.ts";
 import { placer } from "./place.ts";
-import { endWalk, startWalk } from "./walk.ts";
+import { type Below, endWalk, startWalk } from "./walk.ts";
 
 export interface UnpackJob {
   readonly format: "aci" | "oci";
@@ -21,6 +21,10 @@ export interface UnpackJob {
   readonly target: Lower;
   /** The layers below, topmost first. */
   readonly lowers: readonly Lower[];
+  /** Returns when the layers below are filled; called once, before the first look at what is in them. Without it they are. */
+  readonly waitForBelow?: () => void;
+  /** Called for every piece of the content. */
+  readonly onProgress?: () => void;
 }
 
 export interface Unpacked {
@@ -45,10 +49,13 @@ export async function unpack(host: Host, job: UnpackJob): Promise<Unpacked> {
   // Modes in the archive are meant as they are.
   const mask = host.umask(0);
   try {
-    const walk = startWalk(host, job.target, job.lowers);
+    const walk = startWalk(host, job.target, filledLowers(job));
     const sink = placer(walk, naming ?? ociNaming, devices);
     const reader = tarReader(sink);
-    await readBlob(host, job.blobFd, job.blob, (piece) => reader.push(piece));
+    await readBlob(host, job.blobFd, job.blob, (piece) => {
+      reader.push(piece);
+      job.onProgress?.();
+    });
     reader.finish();
     endWalk(walk);
     const left = remainingDevices(devices, walk);
@@ -62,6 +69,22 @@ export async function unpack(host: Host, job: UnpackJob): Promise<Unpacked> {
   } finally {
     host.umask(mask);
   }
+}
+
+/**
+ * The layers below, for whoever looks into them. Most archives name every directory before what is in it, so that unpacking them needs no look below: then all layers of an image are unpacked side
+ * by side.
+ */
+function filledLowers({ lowers, waitForBelow }: UnpackJob): Below {
+  let waits = waitForBelow !== undefined && lowers.length > 0;
+  return {
+    count: lowers.length,
+    layers: () => {
+      if (waits) waitForBelow?.();
+      waits = false;
+      return lowers;
+    },
+  };
 }
 
 /** The devices that are left, by the inode number of what keeps their place. */

@@ -16,19 +16,25 @@ export interface Directory {
   readonly name: ByteString;
   /** In the layer being made; -1 while the directory only exists below. */
   fd: number;
-  /** Layers below that show through it. */
-  below: readonly number[];
+  /** Layers below that show through it. Asked for only where it matters, because that may have to wait ({@link Below}). */
+  below: () => readonly number[];
   /** Its modification time, put back when the chain leaves it: placing entries changed it. */
   mtime: Timestamp;
   changed: boolean;
+}
+
+/** The layers below, topmost first. */
+export interface Below {
+  readonly count: number;
+  /** Waits until all of them are filled. */
+  layers(): readonly Lower[];
 }
 
 export interface Walk {
   readonly host: Host;
   /** Root of the layer being made. */
   readonly target: Lower;
-  /** Topmost first. */
-  readonly lowers: readonly Lower[];
+  readonly lowers: Below;
   /** The root, and the directories down to the last parent. */
   readonly chain: [Directory, ...Directory[]];
   /**
@@ -40,6 +46,8 @@ export interface Walk {
   readonly contents: Map<number, KnownContent>;
   /** The name whose parent the chain leads to, as the archive wrote it. */
   parentName: ByteString | undefined;
+  /** An entry gave the root its attributes. */
+  rootPlaced: boolean;
 }
 
 /** What the layer and those below show at a name in the chain's last directory. */
@@ -48,36 +56,44 @@ export interface Found {
   readonly upper: FileStatus | undefined;
   readonly hidden: boolean;
   /** Layers below that form (or would form) a directory at that name. */
-  readonly below: readonly number[];
-  readonly lower: { readonly layer: number; readonly status: FileStatus } | undefined;
+  readonly below: () => readonly number[];
+  readonly lower: () => { readonly layer: number; readonly status: FileStatus } | undefined;
 }
+
+const NONE: readonly number[] = [];
+const noLayers = () => NONE;
+const nothing = () => undefined;
 
 /** As many as the kernel follows (path_resolution(7)). */
 const MOST_LINKS = 40;
 /** A path longer than this cannot be given to the kernel; only links upon links lead there. */
 const LONGEST_PATH = 4000;
 
-/** Starts at the root of the layer. Its root directory takes the attributes of the one below, as every directory does. */
-export function startWalk(host: Host, target: Lower, lowers: readonly Lower[]): Walk {
+/** Starts at the root of the layer. */
+export function startWalk(host: Host, target: Lower, lowers: Below): Walk {
+  const all = Array.from({ length: lowers.count }, (_, index) => index);
   const root: Directory = {
     name: "",
     fd: target.fd,
-    below: lowers.map((_, index) => index),
+    below: () => all,
     mtime: { seconds: 0, nanoseconds: 0 },
     changed: true,
   };
-  const [topmost] = lowers;
-  if (topmost !== undefined) {
-    const status = host.statat(topmost.fd, "", AT.EMPTY_PATH);
-    const attributes = attributesOf(host, Buffer.from(topmost.path), status);
-    setAttributes(host, target.fd, attributes);
-    root.mtime = attributes.mtime;
-  }
-  return { host, target, lowers, chain: [root], implicit: new Set(), contents: new Map(), parentName: undefined };
+  const [implicit, contents] = [new Set<ByteString>(), new Map<number, KnownContent>()];
+  return { host, target, lowers, chain: [root], implicit, contents, parentName: undefined, rootPlaced: false };
 }
 
-/** Puts the times of all open directories back and closes them. */
+/** Puts the times of all open directories back and closes them. A root directory that the archive does not name takes the attributes of the one below, as every directory does. */
 export function endWalk(walk: Walk): void {
+  const [root] = walk.chain;
+  const [topmost] = walk.rootPlaced || walk.lowers.count === 0 ? [] : walk.lowers.layers();
+  if (topmost !== undefined) {
+    const status = walk.host.statat(topmost.fd, "", AT.EMPTY_PATH);
+    const attributes = attributesOf(walk.host, Buffer.from(topmost.path), status);
+    setAttributes(walk.host, root.fd, attributes);
+    root.mtime = attributes.mtime;
+    root.changed = true;
+  }
   leaveTo(walk, 0);
 }
 
@@ -124,7 +140,7 @@ export function walkTo(walk: Walk, components: readonly ByteString[], create: Ti
       rest.push(...link.split("/").reverse());
       continue;
     }
-    const status = found.upper ?? found.lower?.status;
+    const status = found.upper ?? found.lower()?.status;
     if (status !== undefined && !isDirectory(status)) throw notReached(walk, name, "it is not a directory");
     if (status === undefined && create === undefined) return false;
     enter(walk, name, found, create ?? { seconds: 0, nanoseconds: 0 });
@@ -136,11 +152,24 @@ export function walkTo(walk: Walk, components: readonly ByteString[], create: Ti
 export function look(walk: Walk, name: ByteString): Found {
   const directory = last(walk);
   const upper = directory.fd < 0 ? undefined : statusOf(walk.host, directory.fd, toBytes(name));
-  const { directories, top } = lookBelow(walk.host, walk.lowers, directory.below, pathOf(walk, name));
-  if (upper !== undefined && isWhiteout(upper))
-    return { upper: undefined, hidden: true, below: directories, lower: undefined };
-  if (upper === undefined) return { upper, hidden: false, below: directories, lower: top };
-  return { upper, hidden: false, below: directories, lower: undefined };
+  const path = pathOf(walk, name);
+  const found = once(() => {
+    const candidates = directory.below();
+    return candidates.length === 0 ? undefined : lookBelow(walk.host, walk.lowers.layers(), candidates, path);
+  });
+  const below = () => found()?.directories ?? NONE;
+  if (upper !== undefined && isWhiteout(upper)) return { upper: undefined, hidden: true, below, lower: nothing };
+  if (upper === undefined) return { upper, hidden: false, below, lower: () => found()?.top };
+  return { upper, hidden: false, below, lower: nothing };
+}
+
+/** `make`, called when its result is asked for the first time. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }
 
 /** Creates the chain's directories in the layer, each with the attributes that it has below. */
@@ -153,8 +182,8 @@ export function materialise(walk: Walk): Directory {
       .map(({ name }) => name)
       .join("/");
     directory.fd = makeDirectory(walk.host, parent, directory.name);
-    const [layer] = directory.below;
-    const lower = layer === undefined ? undefined : walk.lowers[layer];
+    const [layer] = directory.below();
+    const lower = layer === undefined ? undefined : walk.lowers.layers()[layer];
     if (lower === undefined) {
       setAttributes(walk.host, directory.fd, { mode: 0o755, uid: 0, gid: 0, mtime: directory.mtime, xattrs: [] });
     } else {
@@ -185,21 +214,25 @@ function enter(walk: Walk, name: ByteString, found: Found, mtime: Timestamp): vo
   const parent = last(walk);
   if (found.upper !== undefined) {
     const fd = openDirectory(host, parent.fd, name);
-    const hides = found.below.length > 0 && isOpaque(host, pathIn(walk.target, toBytes(pathOf(walk, name))));
+    const path = pathOf(walk, name);
+    const below = once(() => {
+      const shown = found.below();
+      return shown.length > 0 && isOpaque(host, pathIn(walk.target, toBytes(path))) ? NONE : shown;
+    });
     const { mtimeSeconds: seconds, mtimeNanoseconds: nanoseconds } = found.upper;
-    chain.push({ name, fd, below: hides ? [] : found.below, mtime: { seconds, nanoseconds }, changed: false });
+    chain.push({ name, fd, below, mtime: { seconds, nanoseconds }, changed: false });
     return;
   }
   if (!found.hidden) {
     // Below, or nowhere: it comes into the layer when something is placed in it.
-    const below = found.lower === undefined ? [] : found.below;
+    const below = found.lower() === undefined ? noLayers : found.below;
     chain.push({ name, fd: -1, below, mtime, changed: false });
     return;
   }
   // Its whiteout gives way to a directory of the same name that must go on hiding what is below.
-  const fd = replaceWhiteout(walk, parent, name, found.below.length > 0);
+  const fd = replaceWhiteout(walk, parent, name, found.below().length > 0);
   setAttributes(host, fd, { mode: 0o755, uid: 0, gid: 0, mtime, xattrs: [] });
-  chain.push({ name, fd, below: [], mtime, changed: false });
+  chain.push({ name, fd, below: noLayers, mtime, changed: false });
 }
 
 export function replaceWhiteout(walk: Walk, parent: Directory, name: ByteString, opaque: boolean): number {
@@ -231,10 +264,11 @@ export function leaveTo(walk: Walk, depth: number): void {
 
 /** The target of the symbolic link that is shown at `name`, if it is one. */
 function linkAt(walk: Walk, name: ByteString, found: Found): ByteString | undefined {
-  const status = found.upper ?? found.lower?.status;
+  const status = found.upper ?? found.lower()?.status;
   if (status === undefined || (status.mode & S.IFMT) !== S.IFLNK) return undefined;
   if (found.upper !== undefined) return fromBytes(walk.host.readlinkat(last(walk).fd, toBytes(name)));
-  const lower = found.lower === undefined ? undefined : walk.lowers[found.lower.layer];
+  const top = found.lower();
+  const lower = top === undefined ? undefined : walk.lowers.layers()[top.layer];
   return lower === undefined ? undefined : fromBytes(walk.host.readlinkat(lower.fd, toBytes(pathOf(walk, name))));
 }
 

@@ -43,14 +43,14 @@ function hide(walk: Walk, name: ByteString): void {
   if (found.hidden) return;
   const path = pathOf(walk, name);
   if (found.upper !== undefined && isDirectory(found.upper)) {
-    if (found.below.length === 0) return;
+    if (found.below().length === 0) return;
     makeOpaqueAt(walk, name);
     if (!pruneEntry(walk, path)) return;
   } else if (found.upper !== undefined) {
     // A file that an entry of this layer placed hides what is below it anyway.
     if (!walk.implicit.delete(path)) return;
     walk.host.unlinkat(last(walk).fd, toBytes(name), 0);
-  } else if (found.lower === undefined) return;
+  } else if (found.lower() === undefined) return;
   const directory = materialise(walk);
   directory.changed = true;
   walk.host.mknodat(directory.fd, toBytes(name), S.IFCHR, { major: 0, minor: 0 });
@@ -58,14 +58,14 @@ function hide(walk: Walk, name: ByteString): void {
 
 function hideAllBelow(walk: Walk): void {
   const directory = last(walk);
-  if (directory.below.length === 0) return;
+  if (directory.below().length === 0) return;
   if (walk.chain.length === 1) {
     // overlayfs does not look at the mark of a layer's root: every name is hidden by itself.
     for (const name of namesBelow(walk)) hide(walk, name);
     return;
   }
   makeOpaque(walk.host, materialise(walk).fd);
-  directory.below = [];
+  directory.below = () => [];
   directory.changed = true;
   for (const name of namesIn(walk, pathOfDirectory(walk))) pruneEntry(walk, `${pathOfDirectory(walk)}/${name}`);
 }
@@ -120,6 +120,6 @@ function pathOfDirectory(walk: Walk): ByteString {
 
 /** Names that the layers below have in their roots. */
 function namesBelow(walk: Walk): Set<ByteString> {
-  const names = walk.lowers.flatMap((lower) => readdirSync(lower.path, { encoding: "buffer" }).map(fromBytes));
+  const names = walk.lowers.layers().flatMap((lower) => readdirSync(lower.path, { encoding: "buffer" }).map(fromBytes));
   return new Set(names);
 }
