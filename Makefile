@@ -7,13 +7,14 @@ DESTDIR ?=
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts')
 STAGE1_SOURCES := $(shell find stage1 -type f -not -name '*.test.ts')
 
-.PHONY: help setup build stage1 man deb demo test test-unit test-integration test-deb test-docs test-kvm bench soak check install uninstall clean format
+.PHONY: help setup build stage1 man deb demo test test-unit test-integration test-deb test-docs test-kvm bench bench-kvm soak check install uninstall clean format
 
 help:
 	@echo "make demo      set up, build, and run a verified image as a pod, step by step"
 	@echo "make build     build/rkt and the stage1 images beside it"
 	@echo "make test      set up, build, and run every test (root)"
 	@echo "make bench     rkt beside runc, crun, podman, umoci, tar: bench/RESULTS.md (BENCH_RUNS=15)"
+	@echo "make bench-kvm a pod in a virtual machine beside QEMU's q35 as it comes: docs/evidence/kvm.md"
 	@echo "make soak      loops, kills, crowds and fuzzing, about half an hour: docs/evidence/soak.md"
 	@echo "make check     types, format, lint, and the repository's own rules"
 	@echo "make deb       build/rkt_VERSION_ARCH.deb, for Debian 12 and 13"
@@ -64,6 +65,11 @@ bench:
 	@tools/setup.sh build bench
 	@$(MAKE) --no-print-directory build/rkt
 	@tools/apart.sh $(BUN) --no-env-file bench/main.ts
+
+bench-kvm:
+	@tools/setup.sh build bench
+	@$(MAKE) --no-print-directory build/rkt
+	@tools/apart.sh $(BUN) --no-env-file bench/kvm.ts
 
 soak:
 	@tools/setup.sh build test

@@ -51,6 +51,8 @@ const EMPTY_DIRS = [
   "tmp",
   "var",
 ];
+/** The machine of kvm, its kernel's package and its drivers are x86-64's. */
+const BUILT = FLAVORS.filter((flavor) => flavor !== "kvm" || process.arch === "x64");
 const KEY_FILE = "build/.cache/stage1.key";
 
 const refresh = process.argv.includes("--refresh");
@@ -60,7 +62,8 @@ const packageList = JSON.parse(readFileSync("tools/build-stage1-packages.json", 
 const key = inputsKey();
 if (refresh || !upToDate(key)) {
   mkdirSync("build/.cache", { recursive: true });
-  const images = Object.fromEntries(FLAVORS.map((flavor) => [flavor, buildImage(flavor)]));
+  if (!BUILT.includes("kvm")) console.log("stage1-kvm.aci: not built: virtual machines are for x86-64 only");
+  const images = Object.fromEntries(BUILT.map((flavor) => [flavor, buildImage(flavor)]));
   writeFileSync("build/stage1-images.json", `${JSON.stringify(images, null, 2)}\n`);
   writeFileSync(KEY_FILE, key);
 }
@@ -77,7 +80,7 @@ function inputsKey(): string {
 }
 
 function upToDate(wanted: string): boolean {
-  const outputs = [...FLAVORS.map((flavor) => `build/${stage1FileName(flavor)}`), "build/stage1-images.json"];
+  const outputs = [...BUILT.map((flavor) => `build/${stage1FileName(flavor)}`), "build/stage1-images.json"];
   return outputs.every((path) => existsSync(path)) && existsSync(KEY_FILE) && readFileSync(KEY_FILE, "utf8") === wanted;
 }
 

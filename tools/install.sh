@@ -19,6 +19,8 @@ case $prefix in /usr) zsh=$share/zsh/vendor-completions/_rkt ;; *) zsh=$share/zs
 install_files() {
   install -D -m 755 build/rkt "$rkt"
   for image in nspawn host fly kvm; do
+    # Virtual machines are for x86-64 only: elsewhere there is no such image.
+    [ $image != kvm ] || [ -e build/stage1-kvm.aci ] || continue
     install -D -m 644 "build/stage1-$image.aci" "$lib/rkt/stage1-images/stage1-$image.aci"
   done
   ln -sf stage1-nspawn.aci "$lib/rkt/stage1-images/stage1-coreos.aci"

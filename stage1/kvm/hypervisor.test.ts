@@ -38,7 +38,7 @@ describe("QEMU's command line", () => {
   test("emulated: the counter's frequency is told, and no mitigation runs, as no processor speculates", () => {
     const words = qemuWords(EMULATED);
     expect(values(words, "-machine")[0]).toStartWith("microvm,accel=tcg,");
-    expect(values(words, "-cpu")).toEqual(["max"]);
+    expect(values(words, "-cpu")).toEqual(["max,-erms,-fsrm"]);
     expect(values(words, "-append")[0]).toContain("mitigations=off tsc=reliable tsc_early_khz=2445406");
   });
 

@@ -118,7 +118,7 @@ export const run: RunEntrypoint = async (argv, io) => {
   );
   guestFile(
     "environment",
-    `container=rkt\ncontainer_uuid=${uuid}\nPATH=/usr/sbin:/usr/bin\n${run.debug ? "" : "SYSTEMD_LOG_LEVEL=crit\n"}`,
+    `container=rkt\ncontainer_uuid=${uuid}\nPATH=/usr/sbin:/usr/bin\nSYSTEMD_UNIT_PATH=${UNIT_PATH}\n${run.debug ? "" : "SYSTEMD_LOG_LEVEL=crit\n"}`,
   );
   if (run.disablePaths) guestFile("writable", "");
   if (input === "terminal") guestFile("terminal", "");
@@ -178,6 +178,9 @@ export const run: RunEntrypoint = async (argv, io) => {
     ],
   });
 };
+
+/** Those that there are: systemd would look for every unit in nine others, each time a request to the host. */
+const UNIT_PATH = "/etc/systemd/system:/run/systemd/system:/usr/lib/systemd/system";
 
 /** As with systemd-nspawn (nspawn/supervisor.ts). */
 function systemdWords(debug: boolean): string[] {

@@ -18,6 +18,7 @@ describe("stage1 kvm", () => {
       writeFileSync(join(path, "file"), "of the host\n");
     }
     const pod = [
+      "--require=vm,seccomp",
       ...[`--volume=ro,kind=host,source=${ro},readOnly=true`, "--mount=volume=ro,target=/ro"],
       ...[`--volume=rw,kind=host,source=${rw}`, "--mount=volume=rw,target=/rw/deep"],
       ...["--volume=t,kind=tmpfs,size=1Mi", "--mount=volume=t,target=/t"],
@@ -72,11 +73,23 @@ describe("stage1 kvm", () => {
     expect(stage1.rkt.ok(["status", uuid])).toMatch(/^denied-app=sethostname\(1\),unshare\(1\)$/m);
   });
 
+  test("other flavors do not satisfy --require=vm", () => {
+    const result = run({ ...stage1, flavor: "nspawn" }, "true", { pod: ["--require=vm"] });
+    expect(result).toMatchObject({ status: 254, stderr: expect.stringContaining('would not have "vm"') });
+  });
+
   test("what a machine cannot have is refused before anything is made", () => {
     for (const [net, pod, text] of [
       ["--net=host", [], "flavor kvm requires private network configuration (try --net)"],
       ["--net=none", ["--private-users"], "flag --private-users cannot be used with"],
       ["--net=none", ["--ipc=parent"], "--ipc"],
+      [
+        "--net=none",
+        ["--volume=disk,kind=host,source=/dev/null"],
+        'Cannot use "/dev/null" for volume "disk": it is a device',
+      ],
+      ["--net=none", ["--require=userns"], 'would not have "userns"'],
+      ...(existsSync("/dev/kvm") ? [] : [["--net=none", ["--require=vm,kvm"], 'would not have "kvm"'] as const]),
     ] as const) {
       const result = run(stage1, "true", { net, pod });
       expect(result.stderr).toContain(text);

@@ -91,6 +91,7 @@ static void feed_input(int port, FILE *file)
 __attribute__((noreturn)) static void finish(int control, int console, int out)
 {
 	char line[32], status[16] = "0";
+	phase("end");
 	fcntl(console, F_SETFL, O_RDWR | O_NONBLOCK);
 	while (copy(console, out)) {}
 	FILE *file = fopen("/rkt/status/pod.exit", "re");

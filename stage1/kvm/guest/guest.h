@@ -8,6 +8,9 @@ __attribute__((noreturn)) void die(const char *what, const char *about);
 /* Powers off, once what was written is on the host. */
 __attribute__((noreturn)) void power_off(void);
 
+/* For measurements (bench/kvm.ts): tells the serial port when a phase of the machine's life has ended, where the kernel's command line has rkt_phases=1. */
+void phase(const char *name);
+
 /* Opens a path as a process whose root directory is `root` would: no link of an image leads out. */
 int open_in(int root, const char *path, int flags);
 /* Carries out a file of instructions (plan.c). */
