@@ -12,6 +12,8 @@ export interface TestTpm {
   register(pcr?: number): string;
   /** As any program of the host may. */
   extend(text: string): void;
+  /** From its next start on it keeps its registers in these banks alone; many machines' TPMs have sha256 only. */
+  keepBanks(banks: readonly string[]): void;
   /** Stops answering; what is in its registers is lost, as at a reset. */
   kill(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -57,6 +59,13 @@ export async function testTpm(dir: string): Promise<TestTpm> {
       const file = join(dir, "event");
       writeFileSync(file, text);
       const result = tool("pcrevent", "15", file);
+      if (result.status !== 0) throw new Error(result.stderr);
+    },
+    keepBanks(banks) {
+      const allocation = ["sha1", "sha256", "sha384", "sha512"].map(
+        (bank) => `${bank}:${banks.includes(bank) ? "all" : "none"}`,
+      );
+      const result = tool("pcrallocate", allocation.join("+"));
       if (result.status !== 0) throw new Error(result.stderr);
     },
     kill,

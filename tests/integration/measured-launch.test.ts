@@ -105,6 +105,23 @@ describe("a measured pod", () => {
     expect(tpm.register(12)).not.toBe("0".repeat(64));
   });
 
+  test("is in the banks that the TPM has", async () => {
+    tpm.keepBanks(["sha256"]);
+    await tpm.kill();
+    tpm = await testTpm(join(rkt.dir, "tpm"));
+    configureMeasurement(rkt, { policy: "required", tcti: tpm.tcti });
+    expect(rkt.run(words("true")).status).toBe(0);
+    expect(events()[0].register).toEqual({ sha256: "0".repeat(64) });
+    expect(replay()).toMatchObject({ status: 0, verdict: "explained", register: { sha256: tpm.register() } });
+  });
+
+  test("can be a virtual machine", () => {
+    expect(rkt.run(words("exit 4", ["--stage1-name=coreos.com/rkt/stage1-kvm"])).status).toBe(4);
+    expect(measuredAs()).toBe("pcr 15, record 1");
+    expect(events()[1].stage1).toMatchObject({ name: "coreos.com/rkt/stage1-kvm", signer: "part of rkt" });
+    expect(rkt.ok(["status", uuid()])).toMatch(/\nisolation=.*,vm\(.*\),measured\(pcr 15, record 1\)\n/);
+  });
+
   test("two at once come one after the other", async () => {
     const runs = [1, 2, 3].map(() => rkt.start(words("true")));
     for (const { ended } of runs) expect((await ended).status).toBe(0);
@@ -258,6 +275,26 @@ describe("a TPM that does not answer", () => {
     expect(rkt.ok(["status", id])).toStartWith("state=prepared\n");
     configureMeasurement(rkt, { policy: "off" });
     expect(rkt.run(["run-prepared", "--net=none", id]).status).toBe(0);
+  });
+
+  test("keeps a pod in the background from starting, and an app from being added", async () => {
+    const save = `--uuid-file-save=${join(rkt.dir, "uuid")}`;
+    const sandbox = rkt.start(["app", "sandbox", "--net=none", save]);
+    while (!existsSync(join(rkt.dir, "uuid"))) await Bun.sleep(20);
+    rkt.ok(["status", "--wait-ready", uuid()]);
+    await tpm.kill();
+    const added = rkt.run(["--insecure-options=image", "app", "add", uuid(), image, "--name=late"]);
+    expect(added).toMatchObject({ status: 254 });
+    expect(added.stderr).toContain("Cannot add the app: it has to be measured, and could not be: Cannot use the TPM");
+    expect(rkt.ok(["app", "list", uuid()])).not.toContain("late");
+    expect(measuredAs()).toStartWith("pcr 15, record ");
+    rkt.ok(["stop", uuid()]);
+    await sandbox.ended;
+    const before = rkt.pods();
+    const detached = rkt.run(["--insecure-options=image", "run", "--detach", "--net=none", FLY, image]);
+    expect(detached).toMatchObject({ status: 254, stdout: "" });
+    expect(detached.stderr).toContain("it has to be measured, and could not be");
+    expect(rkt.pods()).toEqual(before);
   });
 
   test("and a log that cannot be written count the same", () => {
