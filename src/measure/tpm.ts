@@ -62,8 +62,9 @@ export async function runTool(settings: TpmSettings, tool: string, args: readonl
   const ended = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
   const result = await withinSeconds(timeout, ended);
   if (result === undefined) {
-    // Not waited for: a driver that hangs in the kernel keeps even a killed process.
     child.kill("SIGKILL");
+    // Waited for, so that the pod inherits no dead child; not for long: a driver that hangs in the kernel keeps even a killed process.
+    await withinSeconds(1, child.exited);
     child.unref();
     throw new RktError("HOST_PROGRAM", `Cannot use the TPM: no answer within ${timeout} s ("tpm2 ${tool}")`);
   }

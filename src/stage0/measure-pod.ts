@@ -37,14 +37,14 @@ export async function measurePod(
 ): Promise<void> {
   const { uuid, dir, manifest, stage1, argv } = input;
   const files = new PodFiles(dir);
-  const text = formatPodManifest(manifest);
-  const pod: MeasuredEvent = {
-    ...{ kind: "pod", uuid, version: RKT_VERSION, manifest: sha256(text), arguments: argv },
-    apps: manifest.apps.map((app) => appOf(engine, app, treeIdIn(files.appTreeId(app.name)))),
-    stage1: imageOf(engine, stage1.image, stage1.treeId),
-  };
-  const events = settings.rkt1Events ? [pod, rkt1Event(stage1.image, text, argv)] : [pod];
   await byPolicy(engine, settings, "run the pod", async () => {
+    const text = formatPodManifest(manifest);
+    const pod: MeasuredEvent = {
+      ...{ kind: "pod", uuid, version: RKT_VERSION, manifest: sha256(text), arguments: argv },
+      apps: manifest.apps.map((app) => appOf(engine, app, treeIdIn(files.appTreeId(app.name)))),
+      stage1: imageOf(engine, stage1.image, stage1.treeId),
+    };
+    const events = settings.rkt1Events ? [pod, rkt1Event(stage1.image, text, argv)] : [pod];
     const { pcr, record } = await measureEvents(engine, settings, events);
     writeFileSync(files.measured, `pcr ${pcr}, record ${record}\n`, { mode: 0o640 });
   });
@@ -62,11 +62,14 @@ export async function measureAddedApp(
     if (wasMeasured) unlinkSync(files.measured);
     return;
   }
-  const event: MeasuredEvent = {
-    ...{ kind: "app", uuid, version: RKT_VERSION, manifest: sha256(formatPodManifest(manifest)) },
-    ...{ apps: [appOf(engine, app, treeId)], stage1: undefined, arguments: [] },
-  };
-  const measured = await byPolicy(engine, settings, "add the app", () => measureEvents(engine, settings, [event]));
+  const measured = await byPolicy(engine, settings, "add the app", () =>
+    measureEvents(engine, settings, [
+      {
+        ...{ kind: "app", uuid, version: RKT_VERSION, manifest: sha256(formatPodManifest(manifest)) },
+        ...{ apps: [appOf(engine, app, treeId)], stage1: undefined, arguments: [] },
+      },
+    ]),
+  );
   if (!measured && wasMeasured) unlinkSync(files.measured);
 }
 

@@ -2,6 +2,7 @@
 
 import { loadConfig, measurementSettings } from "../../../config/mod.ts";
 import { linux } from "../../../host/mod.ts";
+import { initDataDir } from "../../../store/mod.ts";
 import type { Command, CommandInput } from "../../command.ts";
 import { CommandLineError } from "../../command-line-error.ts";
 
@@ -18,6 +19,7 @@ export const command: Command = {
 
 async function keyCommand({ engine, args, output }: CommandInput): Promise<void> {
   if (args.length > 0) throw new CommandLineError("rkt tpm key takes no arguments");
+  initDataDir(engine.dataDir, linux);
   const { publicKey } = await import("../../../measure/mod.ts");
   output.stdout(await publicKey(linux, engine.dataDir, measurementSettings(loadConfig(engine))));
 }

@@ -5,6 +5,7 @@ import { loadConfig, measurementSettings } from "../../../config/mod.ts";
 import { RktError } from "../../../core/errors.ts";
 import { quoted } from "../../../core/text.ts";
 import { linux } from "../../../host/mod.ts";
+import { initDataDir } from "../../../store/mod.ts";
 import type { Command, CommandInput } from "../../command.ts";
 import { CommandLineError } from "../../command-line-error.ts";
 
@@ -29,6 +30,7 @@ async function quoteCommand({ engine, flags, args, output }: CommandInput): Prom
   const { formatQuote, makeQuote, parseNonce } = await import("../../../measure/mod.ts");
   const nonce = parseNonce(flags.string("nonce"));
   const settings = measurementSettings(loadConfig(engine));
+  initDataDir(engine.dataDir, linux);
   const text = formatQuote(await makeQuote(linux, engine.dataDir, settings, nonce));
   if (!flags.given("output")) return output.stdout(text);
   const file = flags.string("output");

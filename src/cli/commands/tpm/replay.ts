@@ -5,6 +5,7 @@ import { printable } from "../../../core/text.ts";
 import { linux } from "../../../host/mod.ts";
 import type { BankValues, Verdict } from "../../../measure/mod.ts";
 import { ordered, type Writable } from "../../../spec/json-text.ts";
+import { initDataDir } from "../../../store/mod.ts";
 import type { Command, CommandInput } from "../../command.ts";
 import { CommandLineError } from "../../command-line-error.ts";
 import { FORMAT_FLAG, formatted, jsonFormat } from "../../output-format.ts";
@@ -28,6 +29,7 @@ async function replayCommand({ engine, flags, args, output }: CommandInput): Pro
   const format = jsonFormat(flags);
   const { lookAtLog } = await import("../../../measure/mod.ts");
   const settings = measurementSettings(loadConfig(engine));
+  initDataDir(engine.dataDir, linux);
   const { records, torn, register, verdict } = await lookAtLog(linux, engine.dataDir, settings);
   const about = { records: records.length, torn, pcr: settings.pcr };
   if (format !== undefined) output.stdout(formatted(asJson(verdict, register, about), format));
