@@ -33,12 +33,18 @@ build: setup
 stage1: setup
 	@$(MAKE) --no-print-directory build/stage1-images.json
 
-build/stage1-images.json: $(STAGE1_SOURCES) $(SOURCES) tools/build-stage1.ts package.json
+# A program without libraries: src/host/confine.c says what for. The same source and compiler give the same bytes.
+build/confine.elf: src/host/confine.c Makefile
+	@mkdir -p build
+	@gcc -std=gnu11 -static -nostdlib -ffreestanding -fno-stack-protector -fno-pie -no-pie -Os -s -Wall -Wextra -Werror \
+	  -Wl,--build-id=none -Wl,-z,noexecstack -o $@ $<
+
+build/stage1-images.json: build/confine.elf $(STAGE1_SOURCES) $(SOURCES) tools/build-stage1.ts package.json
 	@mkdir -p build
 	@$(BUN) --no-env-file tools/build-stage1.ts
 	@touch $@
 
-build/rkt: $(SOURCES) $(STAGE1_SOURCES) build/stage1-images.json tools/build.ts package.json
+build/rkt: build/confine.elf $(SOURCES) $(STAGE1_SOURCES) build/stage1-images.json tools/build.ts package.json
 	@mkdir -p build
 	@$(BUN) --no-env-file tools/build.ts
 
@@ -54,6 +60,7 @@ test:
 
 test-unit:
 	@tools/setup.sh build test
+	@$(MAKE) --no-print-directory build/confine.elf
 	@tools/run-tests.sh unit
 
 test-integration:

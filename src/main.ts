@@ -7,13 +7,7 @@ import { takeUmask } from "./host/umask.ts";
 
 const [first, name] = process.argv.slice(2);
 
-if (first === "worker" && process.argv[4] === "confine") {
-  const [{ confineAndStart }, { linux }] = await Promise.all([
-    import("./host/confine-worker.ts"),
-    import("./host/mod.ts"),
-  ]);
-  confineAndStart(linux, name ?? "", process.argv.slice(5));
-} else if (first === "worker" && name === "fetch") await (await import("./fetch/worker.ts")).runFetchWorker();
+if (first === "worker" && name === "fetch") await (await import("./fetch/worker.ts")).runFetchWorker();
 else if (first === "worker" && name === "push") await (await import("./fetch/push-worker.ts")).runPushWorker();
 else if (first === "worker" && name === "credentials")
   await (await import("./config/credentials-worker.ts")).runCredentialsWorker();

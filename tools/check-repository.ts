@@ -76,9 +76,10 @@ function importDirection(file: string): string[] {
 
 function relativeImports(file: string): string[] {
   const text = readFileSync(file, "utf8");
-  return [...text.matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g)].map((match) =>
-    normalize(join(dirname(file), match[1] ?? "")),
-  );
+  // What the build put beside the sources is no folder of theirs.
+  return [...text.matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g)]
+    .map((match) => normalize(join(dirname(file), match[1] ?? "")))
+    .filter((path) => !path.startsWith("build/"));
 }
 
 function moduleFiles(): string[] {

@@ -7,7 +7,7 @@ import type { Emit } from "../core/events.ts";
 import type { Download } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import { rktGroup, workerAccount } from "../host/accounts.ts";
-import type { Confinement } from "../host/confine-words.ts";
+import type { Confinement } from "../host/confinement.ts";
 import { isErrno, O } from "../host/mod.ts";
 import { startWorker } from "../host/worker.ts";
 import type { ImageEndpoint } from "../spec/appc/discovery.ts";

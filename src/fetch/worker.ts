@@ -4,7 +4,7 @@ import { internalError, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import type { Download, ImageReference, OciDownload } from "../core/spine.ts";
 import { redactUrl } from "../core/text.ts";
-import { limitMemory } from "../host/confine-worker.ts";
+import { limitMemory } from "../host/limit-memory.ts";
 import { linux } from "../host/mod.ts";
 import { answer, answerEvent, answerFailure, requests } from "../host/worker-side.ts";
 import type { Cas } from "./cas.ts";

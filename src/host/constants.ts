@@ -108,6 +108,9 @@ export const RLIMIT_NOFILE = 7;
 /** lseek(2). */
 export const SEEK = { SET: 0, CUR: 1, END: 2, DATA: 3, HOLE: 4 } as const;
 
+/** memfd_create(2). */
+export const MFD = { CLOEXEC: 1, EXEC: 0x10 } as const;
+
 /** fcntl(2). */
 export const F = {
   DUPFD: 0,

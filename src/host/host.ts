@@ -94,6 +94,8 @@ export interface Host {
   flock(fd: number, operation: number): void;
   /** A new pipe (pipe2(2)): the end to read from and the end to write to, both close-on-exec. */
   pipe(): { readonly read: number; readonly write: number };
+  /** A new empty file in memory that may be executed (memfd_create(2)), close-on-exec. */
+  memoryFile(name: string): number;
   /** fcntl(2) with an integer argument. */
   fcntl(fd: number, command: number, argument: number): number;
   dup3(from: number, to: number, flags: number): void;

@@ -1,19 +1,11 @@
-/**
- * Landlock (landlock(7)): a thread gives up access to everything but named directories, for itself and what it executes. Raw system calls, since no C library wraps them; the numbers are the
- * same on every architecture. Sound for the same reasons as in linux.ts: numbers, or buffers that a local variable keeps alive until the synchronous call has returned.
- */
+/** Landlock (landlock(7)): a thread gives up access to everything but named directories, for itself and what it executes. */
 
-import { ptr, read } from "bun:ffi";
-import { internalError } from "../core/errors.ts";
-import { SystemCallError } from "./errno.ts";
 import { libc } from "./libc.ts";
 
+/** The same on every architecture. */
 const SYS_CREATE_RULESET = 444;
-const SYS_ADD_RULE = 445;
-const SYS_RESTRICT_SELF = 446;
 
 const CREATE_RULESET_VERSION = 1;
-const RULE_PATH_BENEATH = 1;
 
 /** linux/landlock.h, LANDLOCK_ACCESS_FS_*. */
 const FS = {
@@ -58,12 +50,14 @@ const ACCESS: Readonly<Record<LandlockAccess, bigint>> = {
 };
 const OF_FILES = FS.EXECUTE | FS.READ_FILE | FS.WRITE_FILE | FS.TRUNCATE;
 
-export interface LandlockRule {
-  /** An open descriptor (O_PATH is enough) of what may be used, with all below it. */
-  readonly fd: number;
-  readonly isDirectory: boolean;
-  readonly access: LandlockAccess;
-}
+/** What may be used, with all below it: a path, or a descriptor that is open where the rules are set. */
+export type LandlockRule = (
+  | { readonly path: string; readonly fd?: undefined }
+  | { readonly fd: number; readonly path?: undefined }
+) & {
+  /** Different ones where it matters whether it is a directory. */
+  readonly access: LandlockAccess | { readonly directory: LandlockAccess; readonly file: LandlockAccess };
+};
 
 /** The version that the kernel has (landlock_create_ruleset(2)); 0: none, or switched off. */
 export function landlockVersion(): number {
@@ -72,45 +66,25 @@ export function landlockVersion(): number {
 }
 
 /**
- * Confines the calling thread, and what it executes from now on, to `rules`; `network`: "connect" allows outgoing TCP connections and no listening, "none" no TCP. What the kernel is too
- * old for is left out; the result is the version that was in force (0: nothing is confined). The thread must have no_new_privs or CAP_SYS_ADMIN. Throws SystemCallError.
+ * Words for confine.c that confine a thread, and what it executes from then on, to `rules`; `network`: "connect" allows outgoing TCP connections and no listening, "none" no TCP. What the kernel is too old
+ * for is left out; none without Landlock.
  */
-export function landlockRestrict(rules: readonly LandlockRule[], network: "connect" | "none"): number {
+export function landlockWords(rules: readonly LandlockRule[], network: "connect" | "none"): string[] {
   const version = landlockVersion();
-  if (version === 0) return 0;
+  if (version === 0) return [];
   const handled =
     FS.ALL_1 | (version >= 2 ? FS.REFER : 0n) | (version >= 3 ? FS.TRUNCATE : 0n) | (version >= 5 ? FS.IOCTL_DEV : 0n);
   const net = version < 4 ? 0n : network === "none" ? NET.BIND_TCP | NET.CONNECT_TCP : NET.BIND_TCP;
+  const scoped = version >= 6 ? SCOPE_ALL : 0n;
   // struct landlock_ruleset_attr: its size tells the kernel which fields there are.
-  const attributes = new BigUint64Array([handled, net, version >= 6 ? SCOPE_ALL : 0n]);
   const size = version >= 6 ? 24 : version >= 4 ? 16 : 8;
-  const ruleset = call("create a Landlock ruleset", () =>
-    libc.syscall(SYS_CREATE_RULESET, address(attributes), size, 0, 0, 0, 0),
-  );
-  try {
-    for (const { fd, isDirectory, access } of rules) {
-      // struct landlock_path_beneath_attr, packed: __u64 allowed_access, __s32 parent_fd.
-      const rule = Buffer.alloc(12);
-      rule.writeBigUInt64LE(ACCESS[access] & handled & (isDirectory ? handled : OF_FILES), 0);
-      rule.writeInt32LE(fd, 8);
-      call("add a Landlock rule", () => libc.syscall(SYS_ADD_RULE, ruleset, RULE_PATH_BENEATH, address(rule), 0, 0, 0));
-    }
-    call("restrict itself with Landlock", () => libc.syscall(SYS_RESTRICT_SELF, ruleset, 0, 0, 0, 0, 0));
-  } finally {
-    libc.close(ruleset);
+  const words = [`landlock=${hex(handled)}:${hex(net)}:${hex(scoped)}:${size.toString(16)}`];
+  for (const { access, path, fd } of rules) {
+    const { directory, file } = typeof access === "string" ? { directory: access, file: access } : access;
+    const masks = `${hex(ACCESS[directory] & handled)}:${hex(ACCESS[file] & handled & OF_FILES)}`;
+    words.push(path === undefined ? `fd=${masks}:${fd}` : `path=${masks}:${path}`);
   }
-  return version;
+  return [...words, "restrict"];
 }
 
-/** syscall(2) takes pointers as numbers here. The caller's variable keeps the buffer alive. */
-function address(buffer: NodeJS.TypedArray): number {
-  return Number(ptr(buffer));
-}
-
-function call(name: string, action: () => number | bigint): number {
-  const result = Number(action());
-  if (result >= 0) return result;
-  const location = libc.__errno_location();
-  if (location === null) throw internalError("no errno location");
-  throw new SystemCallError(name, read.i32(location, 0), "");
-}
+const hex = (bits: bigint) => bits.toString(16);

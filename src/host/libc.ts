@@ -71,6 +71,7 @@ export const SYS = {
   setfsgid: process.arch === "arm64" ? 152 : 123,
   capget: process.arch === "arm64" ? 90 : 125,
   capset: process.arch === "arm64" ? 91 : 126,
+  memfd_create: process.arch === "arm64" ? 279 : 319,
   pipe2: process.arch === "arm64" ? 59 : 293,
   lseek: process.arch === "arm64" ? 62 : 8,
   copy_file_range: process.arch === "arm64" ? 285 : 326,

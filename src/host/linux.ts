@@ -8,8 +8,8 @@
 
 import { type Pointer, ptr, read } from "bun:ffi";
 import { internalError } from "../core/errors.ts";
-import { AT, KEYCTL_JOIN_SESSION_KEYRING, O, PR, S, SECCOMP_MODE_FILTER } from "./constants.ts";
-import { quotedPath, SystemCallError } from "./errno.ts";
+import { AT, KEYCTL_JOIN_SESSION_KEYRING, MFD, O, PR, S, SECCOMP_MODE_FILTER } from "./constants.ts";
+import { isErrno, quotedPath, SystemCallError } from "./errno.ts";
 import type { FileStatus, Host, HostPath, ResourceLimit } from "./host.ts";
 import { libc, SYS } from "./libc.ts";
 
@@ -462,6 +462,22 @@ export const linux: Host = {
       () => libc.syscall(SYS.pipe2, ptr(ends), O.CLOEXEC, 0, 0, 0, 0),
     );
     return { read: ends[0] ?? -1, write: ends[1] ?? -1 };
+  },
+  memoryFile(name) {
+    const bytes = Buffer.from(`${name}\0`);
+    const create = (flags: number) =>
+      checked(
+        "create",
+        () => "a file in memory",
+        () => libc.syscall(SYS.memfd_create, ptr(bytes), flags, 0, 0, 0, 0),
+      );
+    try {
+      return create(MFD.CLOEXEC | MFD.EXEC);
+    } catch (error) {
+      // Before Linux 6.3 all could be executed, and nobody knew the flag.
+      if (!isErrno(error, "EINVAL")) throw error;
+      return create(MFD.CLOEXEC);
+    }
   },
   fcntl(fd, command, argument) {
     return checked(

@@ -2,17 +2,19 @@
  * Worker processes: the parts of rkt that eat what strangers wrote run in a process of their own, confined before it starts (Bun has several threads;
  * no_new_privs, capabilities and filters are per thread, so a process cannot confine itself once it runs).
  *
- * A worker is this same executable as `rkt worker NAME`, started by setpriv(1): other user, no capabilities, no_new_privs, an environment made from nothing. It
+ * A worker is this same executable as `rkt worker NAME`, started by a small program (confine.c): other user, no capabilities, no_new_privs, an environment made from nothing, and for some limits, Landlock rules and a system call filter. It
  * gets one JSON request on stdin and answers with JSON lines on stdout; files and directories come as descriptors from 3 up, opened by the caller, because the
  * worker may not be able to walk to them. What it answers is untrusted: callers decode it strictly.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import confineProgram from "../../build/confine.elf" with { type: "file" };
 import { RktError } from "../core/errors.ts";
-import { printable } from "../core/text.ts";
+import { printable, quoted } from "../core/text.ts";
 import type { Account } from "./accounts.ts";
-import { type Confinement, confineWords } from "./confine-words.ts";
+import { type Confinement, confinementWords } from "./confinement.ts";
+import { linux } from "./linux.ts";
 import { ALIVE } from "./worker-alive.ts";
 
 export type WorkerName = "fetch" | "push" | "verify" | "unpack" | "credentials";
@@ -26,9 +28,9 @@ export interface WorkerOptions {
   /** Descriptors that become 3, 4, … in the worker. */
   descriptors: readonly number[];
   request: unknown;
-  /** What it is confined to beyond its user's rights (confine-worker.ts): it starts twice then. */
+  /** What it is confined to beyond its user's rights. */
   confinement?: Confinement;
-  /** Words that stand before the executable instead of setpriv's: a worker that confines itself in steps (the unpacker). `account` and `groups` are unused then. */
+  /** Words that stand before the executable instead: a worker that confines itself in steps (the unpacker). `account`, `groups` and `confinement` are unused then. */
   launcher?: readonly string[];
   /** Variables besides PATH and LANG (proxies, for instance). */
   env?: Readonly<Record<string, string>>;
@@ -60,15 +62,26 @@ export function startWorker(options: WorkerOptions): Worker {
   // The executable is passed as a descriptor: the build tree may lie in a directory that the worker's user cannot enter.
   const executable = openSync("/proc/self/exe", "r");
   const executableNumber = 3 + options.descriptors.length;
-  const [program = "setpriv", ...words] = options.launcher ?? ["setpriv", ...confinement(options)];
-  const confined =
-    options.confinement === undefined ? [] : confineWords(options.descriptors.length, options.confinement);
-  const child = spawn(program, [...words, `/proc/self/fd/${executableNumber}`, "worker", options.worker, ...confined], {
+  const confine = options.launcher === undefined ? programInMemory() : undefined;
+  const [program = "", ...words] = options.launcher ?? [
+    `/proc/self/fd/${executableNumber + 1}`,
+    ...confinementWords({ ...options, groups: options.groups ?? [], descriptors: options.descriptors.length }),
+    "exec",
+  ];
+  const path = `/proc/self/fd/${executableNumber}`;
+  // What confine executes gets its own name as its first word.
+  const command = options.launcher === undefined ? [path, "rkt"] : [path];
+  const child = spawn(program, [...words, ...command, "worker", options.worker], {
     cwd: "/",
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8", ...options.env },
-    stdio: ["pipe", "pipe", "pipe", ...options.descriptors, executable],
+    stdio: [
+      ...(["pipe", "pipe", "pipe"] as const),
+      ...options.descriptors,
+      ...(confine === undefined ? [executable] : [executable, confine]),
+    ],
   });
   closeSync(executable);
+  if (confine !== undefined) closeSync(confine);
   const ended = new Promise<Ending>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code, signal) => resolve({ code, signal }));
@@ -80,8 +93,10 @@ export function startWorker(options: WorkerOptions): Worker {
   });
   const kill = () => (options.launcher === undefined ? void child.kill("SIGKILL") : killWorker(child));
   send(child, options.request);
+  const starter = options.launcher?.[0] ?? "confine";
   return {
-    messages: () => messages(child, options.worker, ended, { longest: options.silence ?? LONGEST_SILENCE, kill }),
+    messages: () =>
+      messages(child, options.worker, ended, starter, { longest: options.silence ?? LONGEST_SILENCE, kill }),
     send: (message) => send(child, message),
     end: () => void child.stdin?.end(),
     kill,
@@ -114,17 +129,11 @@ function childrenOf(pid: number | undefined): number[] {
   }
 }
 
-function confinement(options: WorkerOptions): string[] {
-  const words = ["--no-new-privs", "--inh-caps=-all", "--pdeathsig=KILL"];
-  if (options.account === undefined) return words;
-  const groups = options.groups ?? [];
-  return [
-    `--reuid=${options.account.uid}`,
-    `--regid=${options.account.gid}`,
-    groups.length === 0 ? "--clear-groups" : `--groups=${groups.join(",")}`,
-    "--bounding-set=-all",
-    ...words,
-  ];
+/** A descriptor of confine, a file in memory: it is a part of the executable, and no place of the host has to be found that may hold programs. */
+function programInMemory(): number {
+  const fd = linux.memoryFile("confine");
+  writeFileSync(fd, readFileSync(confineProgram));
+  return fd;
 }
 
 function send(child: ChildProcess, message: unknown): void {
@@ -141,6 +150,7 @@ async function* messages(
   child: ChildProcess,
   name: string,
   ended: Promise<Ending>,
+  starter: string,
   { longest, kill }: { longest: number; kill: () => void },
 ): AsyncGenerator<unknown> {
   const lastWords: string[] = [];
@@ -166,10 +176,7 @@ async function* messages(
       silence.start();
     }
     const { code, signal } = await ended.catch((error: unknown) => {
-      throw new RktError("HOST_PROGRAM", `Cannot start "setpriv" for the ${name} worker`, {
-        cause: error,
-        hint: "install util-linux",
-      });
+      throw cannotStart(starter, name, error);
     });
     if (silence.wasTooLong()) throw workerFailed(name, `it was silent for ${longest / 1000} s`, lastWords);
     if (code !== 0)
@@ -212,6 +219,11 @@ function parseLine(line: string, name: string, child: ChildProcess): unknown {
     child.kill("SIGKILL");
     throw new RktError("HOST_PROGRAM", `Cannot read the answer of the ${name} worker`, { cause });
   }
+}
+
+function cannotStart(starter: string, name: string, cause: unknown): RktError {
+  const hint = starter === "confine" ? "rkt runs it from memory: vm.memfd_noexec must not be 2" : "install util-linux";
+  return new RktError("HOST_PROGRAM", `Cannot start ${quoted(starter)} for the ${name} worker`, { cause, hint });
 }
 
 function workerFailed(name: string, how: string, lastWords: readonly string[]): RktError {

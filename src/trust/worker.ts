@@ -4,7 +4,7 @@
  */
 
 import { internalError } from "../core/errors.ts";
-import { limitMemory } from "../host/confine-worker.ts";
+import { limitMemory } from "../host/limit-memory.ts";
 import { linux } from "../host/mod.ts";
 import { answer, answerFailure, requests } from "../host/worker-side.ts";
 import { checkSignature } from "./check-signature.ts";

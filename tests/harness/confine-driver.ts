@@ -3,10 +3,10 @@
 import { read } from "bun:ffi";
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
-import { CONFINE, type Confinement } from "../../src/host/confine-words.ts";
-import { confineAndStart, limitMemory } from "../../src/host/confine-worker.ts";
+import type { Confinement } from "../../src/host/confinement.ts";
 import { errnoName } from "../../src/host/errno.ts";
 import { libc } from "../../src/host/libc.ts";
+import { limitMemory } from "../../src/host/limit-memory.ts";
 import { linux } from "../../src/host/mod.ts";
 import { startWorker } from "../../src/host/worker.ts";
 import { answer, requests } from "../../src/host/worker-side.ts";
@@ -37,9 +37,8 @@ export interface Try {
   readonly what: string;
 }
 
-const [first = "", name = "", word = ""] = process.argv.slice(2);
-if (first === "worker" && word === CONFINE) confineAndStart(linux, name, process.argv.slice(5));
-else if (first === "worker") await work();
+const [first = ""] = process.argv.slice(2);
+if (first === "worker") await work();
 else await start(JSON.parse(first) as Setup);
 
 async function start({ confinement, account, directories, tries }: Setup): Promise<void> {

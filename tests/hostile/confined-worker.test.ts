@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Confinement } from "../../src/host/confine-words.ts";
+import type { Confinement } from "../../src/host/confinement.ts";
 import { landlockVersion } from "../../src/host/landlock.ts";
 import type { Setup, Try } from "../harness/confine-driver.ts";
 import { runProgram, type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
