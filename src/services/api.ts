@@ -38,6 +38,7 @@ export function serveApi(options: ApiOptions): ApiServer {
     (answer: (request: Message) => Message) =>
     (call: ServerUnaryCall<Message, Message>, done: sendUnaryData<Message>) => {
       try {
+        tidyMemory();
         done(null, answer(call.request));
       } catch (error) {
         done(failure(error));
@@ -77,6 +78,20 @@ export function serveApi(options: ApiOptions): ApiServer {
       }),
     close: () => server.forceShutdown(),
   };
+}
+
+/** Milliseconds after a call. */
+const TIDY_AFTER = 2000;
+let tidying: ReturnType<typeof setTimeout> | undefined;
+
+/** The runtime lets what it collected lie until it needs it; this service is to be small between the calls of whoever asks it every few seconds. */
+function tidyMemory(): void {
+  if (tidying !== undefined) return;
+  tidying = setTimeout(() => {
+    tidying = undefined;
+    Bun.gc(true);
+  }, TIDY_AFTER);
+  tidying.unref();
 }
 
 function method(name: string, streams: boolean): grpc.MethodDefinition<Message, Message> {
