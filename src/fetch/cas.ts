@@ -231,7 +231,9 @@ function storeError(error: unknown): unknown {
   }
   if (isErrno(error, "EACCES", "EPERM", "EROFS")) {
     return new RktError("PERMISSION", "Cannot store the image: the store may not be written", {
-      hint: "become root, or a member of the group rkt",
+      hint: isErrno(error, "EROFS")
+        ? "its file system is mounted read-only: mount it writable, or name another directory with --dir"
+        : "become root, or a member of the group rkt",
       cause: error,
     });
   }

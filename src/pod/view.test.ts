@@ -54,7 +54,7 @@ describe("what is in a pod", () => {
     mkdirSync(status, { recursive: true });
     writeFileSync(join(made.dir, "stage1TreeStoreID"), tree);
     writeFileSync(join(status, "web"), "9\n");
-    writeFileSync(join(status, "web-result"), "code=killed\nstatus=KILL\nresult=oom-kill\n");
+    writeFileSync(join(status, "web.result"), "code=killed\nstatus=KILL\nresult=oom-kill\n");
     writeFileSync(join(status, "db"), "3");
     utimesSync(join(status, "db"), 2000, 2000);
     const found = lookedAt(podReader(data, linux), made.uuid);

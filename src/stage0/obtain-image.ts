@@ -40,12 +40,23 @@ export async function obtainImage(
     if (stored !== undefined) return stored;
     if (options.pullPolicy === "never") throw notInStore(reference);
   }
-  const fetched = await fetchVerifyStore(engine, reference, options);
+  const fetched = await fetchVerifyStore(engine, reference, options).catch((error: unknown) => {
+    throw withUnbelieved(engine, reference, error);
+  });
   if (fetched.format === "aci") {
     const { obtainDependencies } = await import("./obtain-dependencies.ts");
     await obtainDependencies(engine, fetched, options.pullPolicy);
   }
   return fetched;
+}
+
+/** An image of the store that only calls itself so was passed over: whoever put it there would not know why the network was asked. */
+function withUnbelieved(engine: Engine, reference: ImageReference, error: unknown): unknown {
+  if (reference.kind !== "appc" || engine.insecure.image || !(error instanceof RktError)) return error;
+  const image = findImage(engine.dataDir, reference, { claimedNames: true });
+  if (image === undefined) return error;
+  const hint = `image ${image.id} of the store calls itself so, but nothing says that its signer is trusted: --insecure-options=image accepts it`;
+  return new RktError(error.code, error.message, { hint, cause: error.cause });
 }
 
 const TAIL =

@@ -19,8 +19,8 @@ export const DENIED_CALLS_DIRECTORY = "rkt/denied";
 
 /**
  * One app's status files in `stage1/rootfs/rkt/status`. rkt 1.x: APP (decimal exit status), APP-created, APP-started (mtime).
- * Additions: APP-result, lines `code=exited|killed|dumped`, `status=N or signal name`, `result=success|exit-code|signal|oom-kill|…`; of an app that was started again
- * APP-restarts (how often) and APP-last-result (how its life before ended).
+ * Additions, with a dot, which no app has in its name: APP.result, lines `code=exited|killed|dumped`, `status=N or signal name`, `result=success|exit-code|signal|oom-kill|…`; of an app that was started again
+ * APP.restarts (how often) and APP.last-result (how its life before ended).
  */
 export function appStatusFiles(app: string): {
   readonly status: string;
@@ -34,8 +34,8 @@ export function appStatusFiles(app: string): {
     status: app,
     created: `${app}-created`,
     started: `${app}-started`,
-    result: `${app}-result`,
-    restarts: `${app}-restarts`,
-    lastResult: `${app}-last-result`,
+    result: `${app}.result`,
+    restarts: `${app}.restarts`,
+    lastResult: `${app}.last-result`,
   };
 }

@@ -4,6 +4,7 @@ import { lstatSync, readdirSync } from "node:fs";
 import type { DataDir } from "../core/data-dir.ts";
 import type { ImageId } from "../core/digest.ts";
 import { isImageId } from "../core/digest.ts";
+import { RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import { quoted } from "../core/text.ts";
 import { openBeneath, readFileBeneath } from "../host/beneath.ts";
@@ -50,6 +51,13 @@ export function inCas(store: Store, path: string): string {
   return path.slice(store.dataDir.cas.length + 1);
 }
 
+function notReadable({ dataDir }: Store, cause: unknown): RktError {
+  return new RktError("PERMISSION", `Cannot read the image store ${quoted(dataDir.cas)}: permission denied`, {
+    hint: "become root, or a member of the group rkt",
+    cause,
+  });
+}
+
 /** Reads and decodes one record. A broken one is reported with its path and counts as absent: one bad file must not stop every command. */
 export function readRecord<T>(
   store: Store,
@@ -60,7 +68,7 @@ export function readRecord<T>(
     const bytes = readFileBeneath(store.host, store.dataDir.cas, inCas(store, path), RECORD_LIMIT);
     return bytes === undefined ? undefined : decode(bytes.toString("utf8"), quoted(path));
   } catch (error) {
-    if (isErrno(error, "EACCES")) throw error;
+    if (isErrno(error, "EACCES")) throw notReadable(store, error);
     store.emit({
       kind: "warning",
       text: `ignoring a broken record of the image store: ${error instanceof Error ? error.message : String(error)} (rkt fsck --repair mends it)`,
@@ -82,7 +90,7 @@ export function namesIn(store: Store, path: string): string[] {
     fd = openBeneath(store.host, store.dataDir.cas, inCas(store, path), O.RDONLY | O.DIRECTORY);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return [];
-    throw error;
+    throw isErrno(error, "EACCES") ? notReadable(store, error) : error;
   }
   try {
     return readdirSync(`/proc/self/fd/${fd}`);

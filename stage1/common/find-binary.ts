@@ -1,7 +1,7 @@
 /** Where an app's program is: `exec[0]` as given when absolute, else searched in the app's PATH inside its root (rkt 1.x, FindBinPath); and whether it can be executed. */
 
 import { join, normalize } from "node:path";
-import { RktError } from "../../src/core/errors.ts";
+import { ExitStatus, RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
 import { type Host, S } from "../../src/host/mod.ts";
 import type { RuntimeApp } from "../../src/spec/appc/mod.ts";
@@ -59,13 +59,17 @@ export function checkWorkingDirectory(
   );
 }
 
-/** The absolute path inside the root of a command that is entered: its mounts are there by now. Throws NOT_FOUND when a relative name is in no directory of `path`. */
+/** A shell's status for a command that it does not find; callers of `enter` tell by it a pod without the command from a command that fails. */
+export const COMMAND_NOT_FOUND = 127;
+
+/** The absolute path inside the root of a command that is entered: its mounts are there by now. Throws {@link COMMAND_NOT_FOUND} when a relative name is in no directory of `path`. */
 export function findCommand(host: Host, root: number, program: string, path: string): string {
   const found = program.startsWith("/") ? program : search(host, root, candidates(program, path, "/"), () => false);
   if (found !== undefined) return found;
-  throw new RktError("NOT_FOUND", `Unable to find ${quoted(program)} in ${quoted(path)}`, {
+  const reason = new RktError("NOT_FOUND", `Unable to find ${quoted(program)} in ${quoted(path)}`, {
     hint: "name the program by its absolute path",
   });
+  throw new ExitStatus(COMMAND_NOT_FOUND, reason);
 }
 
 function candidates(program: string, path: string, workingDirectory: string): string[] {

@@ -104,7 +104,7 @@ run() {
   if [ -n "$signal" ]; then how=killed what=\${signal#SIG} result=signal
   elif [ "$code" = 0 ]; then how=exited what=0 result=success
   else how=exited what=$code result=exit-code; fi
-  printf 'code=%s\\nstatus=%s\\nresult=%s\\n' "$how" "$what" "$result" > .result && mv .result "$app-result"
+  printf 'code=%s\\nstatus=%s\\nresult=%s\\n' "$how" "$what" "$result" > .result && mv .result "$app.result"
   printf '%s\\n' "$code" > .code && mv .code "$app"
 }
 
@@ -128,8 +128,8 @@ while :; do
   [ -z "$stopping" ] || break
   pause=$((pause * 2)); [ "$pause" -le 60 ] || pause=60
   count=$((count + 1))
-  printf '%s\\n' "$count" > .count && mv .count "$app-restarts"
-  mv "$app-result" "$app-last-result"
+  printf '%s\\n' "$count" > .count && mv .count "$app.restarts"
+  mv "$app.result" "$app.last-result"
   rm -f "$app"
   : > "$app-started"
 done

@@ -8,6 +8,7 @@ import { RktError } from "../../src/core/errors.ts";
 import { printable } from "../../src/core/text.ts";
 import { openBeneath } from "../../src/host/beneath.ts";
 import { AT_FDCWD, type Host, O } from "../../src/host/mod.ts";
+import { COMMAND_NOT_FOUND } from "../common/find-binary.ts";
 import type { Entrypoint } from "../common/io.ts";
 import { stty } from "../common/stty.ts";
 import { commandOf, NOT_EXECUTED, parse } from "../nspawn/enter.ts";
@@ -35,7 +36,7 @@ export const enter: Entrypoint = async (argv, { host, env }) => {
   if (terminal) send("T", windowSize());
   send("G");
   const status = await relay(socket, terminal, send);
-  return status === NOT_EXECUTED ? 127 : status;
+  return status === NOT_EXECUTED ? COMMAND_NOT_FOUND : status;
 };
 
 /** Ports are few (run.ts), and each serves one at a time. */

@@ -2,7 +2,7 @@
 
 import type { PodManifest } from "../../src/spec/appc/mod.ts";
 import { memoryLimit } from "../../src/spec/appc/mod.ts";
-import { DENIED_CALLS_DIRECTORY, logsDeniedCalls } from "../../src/stage1-contract/mod.ts";
+import { appStatusFiles, DENIED_CALLS_DIRECTORY, logsDeniedCalls } from "../../src/stage1-contract/mod.ts";
 import { endpoints, ioMuxEnvironment } from "./iomux.ts";
 import { hasLimits, sliceName } from "./limits.ts";
 import { allowedCalls, logFilter, logNames } from "./log-filter.ts";
@@ -51,6 +51,6 @@ export function appTraces(name: string): (readonly [directory: string, entry: st
     ),
     [`${UNIT_DIRECTORY}/-.slice.d`, `${name}.conf`],
     ...["rkt/env", "rkt/memory", "rkt/iottymux", "opt/stage2"].map((directory) => [directory, name] as const),
-    ...["", "-started", "-result", "-created"].map((suffix) => ["rkt/status", `${name}${suffix}`] as const),
+    ...Object.values(appStatusFiles(name)).map((file) => ["rkt/status", file] as const),
   ];
 }

@@ -31,17 +31,23 @@ export function delegateCgroups(host: Host, cgroup: PodCgroup, layout: CgroupLay
 
 /**
  * Mounts below `stage1Root`/sys. In the pod's mount namespace, after it has joined its network namespace (a sysfs shows the network of whoever mounts it).
- * Nothing on v2, where systemd-nspawn delegates by itself. Only the pod's cgroup is bound, so the rest of the host's hierarchies is not in the pod at all. Throws
- * SYSTEM_CALL.
+ * Nothing on v2, where systemd-nspawn delegates by itself. Only the pod's cgroup is bound, so the rest of the host's hierarchies is not in the pod at all. `writable`: the operator has given
+ * up the protection of paths; on v2 systemd-nspawn is told the same. Throws SYSTEM_CALL.
  */
-export function mountControllers(host: Host, stage1Root: string, cgroup: PodCgroup, layout: CgroupLayout): void {
+export function mountControllers(
+  host: Host,
+  stage1Root: string,
+  cgroup: PodCgroup,
+  layout: CgroupLayout,
+  writable: boolean,
+): void {
   const controllers = directoriesOf(cgroup, layout).filter(
     ({ hierarchy }) => hierarchy.version === 1 && !hierarchy.name.includes("="),
   );
   if (controllers.length === 0) return;
   const sys = join(stage1Root, "sys");
   mkdirSync(sys, { recursive: true, mode: 0o755 });
-  host.mount("sysfs", sys, "sysfs", NO_PROGRAMS | MS.RDONLY, null);
+  host.mount("sysfs", sys, "sysfs", NO_PROGRAMS | (writable ? 0 : MS.RDONLY), null);
   const top = join(sys, "fs/cgroup");
   host.mount("tmpfs", top, "tmpfs", NO_PROGRAMS, "mode=0755,size=1m");
   for (const { hierarchy, directory } of controllers) {

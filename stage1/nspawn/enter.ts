@@ -9,7 +9,7 @@ import { quoted } from "../../src/core/text.ts";
 import { asFileOwner, type Host, O } from "../../src/host/mod.ts";
 import { isAcName } from "../../src/spec/appc/mod.ts";
 import { appEnvironment } from "../common/app-environment.ts";
-import { findCommand } from "../common/find-binary.ts";
+import { COMMAND_NOT_FOUND, findCommand } from "../common/find-binary.ts";
 import { type Identity, resolveIdentity } from "../common/identity.ts";
 import { openInRoot, readInRoot } from "../common/in-root.ts";
 import type { Entrypoint } from "../common/io.ts";
@@ -27,7 +27,7 @@ import { commandFiles, commandTerminal } from "./enter-stdio.ts";
 import { onTerminal } from "./input.ts";
 import { commandLine } from "./unit-text.ts";
 
-/** systemd could not execute the command (systemd.exec(5), "Process exit codes"); a shell says 127. */
+/** systemd could not execute the command (systemd.exec(5), "Process exit codes"). */
 export const NOT_EXECUTED = 203;
 
 export const enter: Entrypoint = async (argv, { host, env }) => {
@@ -48,7 +48,7 @@ export const enter: Entrypoint = async (argv, { host, env }) => {
     try {
       inPod(() => submitRequest(request, [...service, ...stdio.lines], environment));
       const status = await requestStatus(request);
-      if (status === NOT_EXECUTED) return 127;
+      if (status === NOT_EXECUTED) return COMMAND_NOT_FOUND;
       await stdio.drained();
       return status;
     } finally {

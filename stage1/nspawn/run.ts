@@ -137,7 +137,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   inPod(() => mountApps(host, files, mounts, resolver, dev));
   mountLogs(host, files.stage1Rootfs, logs);
   writeSysctls(host, sysctls);
-  inPod(() => mountControllers(host, files.stage1Rootfs, cgroup, layout));
+  inPod(() => mountControllers(host, files.stage1Rootfs, cgroup, layout, run.disablePaths));
   // Last: from here on this process could not do much of the above any more.
   if (ownFilter) filterPod(host, filtered);
   else if (logsCalls) joinOwnKeyring(host);

@@ -61,6 +61,17 @@ describe("isolation in an nspawn pod", () => {
     });
   }
 
+  test("/sys is read-only, unless the operator gave the protection of paths up", () => {
+    const sys = (options: string) =>
+      rkt.run(
+        [`--insecure-options=${options}`, "run", "--net=none", image, "--exec=/bin/sh", "--"].concat([
+          ...["-c", "grep -o ' /sys sysfs r[ow]' /proc/self/mounts; ls -d /sys/module/* 2> /dev/null"],
+        ]),
+      ).stdout;
+    expect(sys("image")).toMatch(/^ \/sys sysfs ro\r?\n$/);
+    expect(sys("image,paths")).toMatch(/^ \/sys sysfs rw\r?\n(.*\/sys\/module\/.+\r?\n)+$/);
+  });
+
   test("event handlers run as root in the app's root, with the app's capabilities", () => {
     const handler = (name: string, script: string) => ({ name, exec: ["/bin/sh", "-c", script] });
     const app = {
@@ -108,7 +119,7 @@ describe("isolation in an nspawn pod", () => {
     );
     expect(rkt.run(["enter", uuid(), "/nowhere"]).status).toBe(127);
     expect(rkt.run(["enter", uuid(), "nowhere"])).toMatchObject({
-      status: 254,
+      status: 127,
       stderr: expect.stringContaining('Unable to find "nowhere" in "'),
     });
     expect(rkt.ok(["list", "--no-legend"])).toContain("running");
