@@ -7,7 +7,7 @@ DESTDIR ?=
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts')
 STAGE1_SOURCES := $(shell find stage1 -type f -not -name '*.test.ts')
 
-.PHONY: help setup build stage1 man deb demo test test-unit test-integration test-deb test-docs test-kvm bench bench-kvm soak check install uninstall clean format
+.PHONY: help setup build stage1 man deb demo test test-unit test-integration test-deb test-docs test-kvm test-selinux bench bench-kvm soak check install uninstall clean format
 
 help:
 	@echo "make demo      set up, build, and run a verified image as a pod, step by step"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-deb  the package in fresh Debians 12 and 13, lintian, completions in real shells: docs/evidence/packages.md"
 	@echo "make test-docs the shell blocks of the documents that are marked as runnable"
 	@echo "make test-kvm  the suite of all flavors in virtual machines; under emulation about half an hour"
+	@echo "make test-selinux  pods on a host with SELinux enforcing, in a virtual machine: docs/evidence/selinux.md"
 	@echo "make install   for this machine, or into DESTDIR for a package; PREFIX=/usr"
 	@echo "make uninstall takes the files away; images, pods, configuration and users stay"
 
@@ -109,6 +110,11 @@ test-kvm:
 	@tools/setup.sh build test
 	@$(MAKE) --no-print-directory build/rkt
 	@tools/apart.sh tools/run-tests.sh kvm
+
+test-selinux:
+	@tools/setup.sh build test selinux
+	@$(MAKE) --no-print-directory build/rkt
+	@tools/apart.sh tools/run-tests.sh selinux
 
 install: build man
 	@tools/install.sh install "$(DESTDIR)" "$(PREFIX)"

@@ -35,6 +35,7 @@ install_files() {
     install -D -m 644 "$unit" "$target"
     sed -i "s|@PREFIX@|$prefix|" "$target"
   done
+  install -D -m 644 dist/selinux/rkt.cil "$share/rkt/selinux/rkt.cil"
   install -d -m 755 "$share/man/man1"
   install -m 644 build/man/*.1 "$share/man/man1"
   complete bash "$share/bash-completion/completions/rkt"
@@ -58,7 +59,8 @@ uninstall() {
   rm -f "$share"/man/man1/rkt.1 "$share"/man/man1/rkt-*.1
   for unit in dist/init/systemd/*; do rm -f "$lib/systemd/system/${unit##*/}"; done
   for image in nspawn host fly kvm coreos; do rm -f "$lib/rkt/stage1-images/stage1-$image.aci"; done
-  rmdir "$lib/rkt/stage1-images" "$lib/rkt" 2> /dev/null || true
+  rm -f "$share/rkt/selinux/rkt.cil"
+  rmdir "$share/rkt/selinux" "$share/rkt" "$lib/rkt/stage1-images" "$lib/rkt" 2> /dev/null || true
   [ -n "$destdir" ] || echo "uninstall: kept: /var/lib/rkt (images, pods), /etc/rkt (configuration, keys), users rkt-fetch and rkt-verify, groups rkt and rkt-admin"
 }
 

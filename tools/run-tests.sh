@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the test suites named (unit, integration; packages, docs, kvm: not part of `make test`, they take long) and ends with one line "N passed, N failed".
+# Runs the test suites named (unit, integration; packages, docs, kvm, selinux: not part of `make test`, they take long) and ends with one line "N passed, N failed".
 # Integration tests run one file after the other: they share the machine's mounts, networks and firewall.
 set -u
 cd "$(dirname "$0")/.."
@@ -63,11 +63,11 @@ for suite in "$@"; do
     # Paths, not names: "stage1" would find tests/stage1 as well.
     unit) run unit --timeout 300000 ./src ./stage1 ./tools ;;
     integration)
-      for file in $(find tests -path tests/packages -prune -o -path tests/docs -prune -o -path tests/kvm -prune -o -name '*.test.ts' -print | LC_ALL=C sort); do
+      for file in $(find tests -path tests/packages -prune -o -path tests/docs -prune -o -path tests/kvm -prune -o -path tests/selinux -prune -o -name '*.test.ts' -print | LC_ALL=C sort); do
         run "$file" --timeout 300000 "./$file"
       done
       ;;
-    packages | docs | kvm)
+    packages | docs | kvm | selinux)
       for file in $(find "tests/$suite" -name '*.test.ts' | LC_ALL=C sort); do
         run "$file" --timeout 300000 "./$file"
       done

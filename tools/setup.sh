@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what a target needs and this machine lacks: Debian packages (as root), and the exact npm packages of package-lock.json.
-# usage: tools/setup.sh build|run|demo|test|deb|bench …    Does nothing, in about 50 ms, when everything is there.
+# usage: tools/setup.sh build|run|demo|test|deb|selinux|bench …    Does nothing, in about 50 ms, when everything is there.
 #        tools/setup.sh --missing run                   only says which Debian packages are missing: what an installed rkt needs
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,6 +10,7 @@ run="util-linux mount gpgv iptables containernetworking-plugins xz-utils bzip2 z
 demo="$run busybox-static gnupg umoci"
 test="$demo qemu-system-x86 swtpm tpm2-tools nftables skopeo docker-registry mmdebstrap attr acl iproute2 procps strace libcap2-bin apache2-utils openssl python3-minimal curl passwd tzdata systemd systemd-container runit s6"
 deb="lintian man-db groff zsh fish"
+selinux="mmdebstrap qemu-system-x86 e2fsprogs"
 bench="$test runc crun podman systemd-container"
 
 only_say=
@@ -25,8 +26,9 @@ for set in "$@"; do
     demo) packages="$packages $demo" ;;
     test) packages="$packages $test" ;;
     deb) packages="$packages $deb" ;;
+    selinux) packages="$packages $selinux" ;;
     bench) packages="$packages $bench" ;;
-    *) echo "setup: unknown set \"$set\", expected build, run, demo, test, deb or bench" >&2; exit 2 ;;
+    *) echo "setup: unknown set \"$set\", expected build, run, demo, test, deb, selinux or bench" >&2; exit 2 ;;
   esac
 done
 
@@ -76,5 +78,6 @@ fi
 
 case " $* " in
   *" deb "*) tools/test-packages.sh trixie ;;
+  *" selinux "*) tools/test-packages.sh selinux ;;
   *" test "*) tools/test-packages.sh ;;
 esac

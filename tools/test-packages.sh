@@ -49,6 +49,24 @@ debian() { # debian SUITE
   mv "$root.new" "$root"
 }
 
+# A Debian with SELinux, to boot in a virtual machine (tests/harness/selinux-machine.ts): build/.cache/test-roots/selinux.
+selinux() {
+  root=build/.cache/test-roots/selinux
+  [ ! -e "$root" ] || return 0
+  echo "setup: a Debian with SELinux to boot in tests" >&2
+  rm -rf --one-file-system "$root.new"
+  mkdir -p build/.cache/test-roots
+  include=systemd-sysv,kmod,initramfs-tools,linux-image-cloud-amd64,selinux-policy-default,policycoreutils,selinux-utils,mount,iproute2,iptables,gpgv,xz-utils,bzip2,zstd,procps
+  if ! mmdebstrap --quiet --mode=root --variant=minbase --include=$include --dpkgopt=path-exclude='/usr/share/doc/*' \
+    --dpkgopt=path-exclude='/usr/share/man/*' --dpkgopt=path-exclude='/usr/share/locale/*' bookworm "$root.new" > "$root.log" 2>&1; then
+    tail -n 20 "$root.log" >&2
+    echo "setup: cannot make a Debian with SELinux (above: the end of mmdebstrap's output)" >&2
+    exit 1
+  fi
+  rm -f "$root.log"
+  mv "$root.new" "$root"
+}
+
 mkdir -p "$cache"
 fetch base base-files base-passwd dash coreutils libc-bin netbase util-linux
 fetch nginx nginx
@@ -56,4 +74,6 @@ fetch redis redis-server
 fetch python python3
 fetch postgres postgresql
 debian bookworm
-for suite in "$@"; do debian "$suite"; done
+for suite in "$@"; do
+  if [ "$suite" = selinux ]; then selinux; else debian "$suite"; fi
+done

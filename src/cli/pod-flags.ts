@@ -77,7 +77,7 @@ export const PREPARE_FLAGS: readonly FlagSpec[] = [
     kind: "string",
     repeatable: true,
     usage:
-      "volume: NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL], NAME,kind=empty[,mode=MODE,uid=UID,gid=GID], or NAME,kind=tmpfs[,size=SIZE,mode=MODE,uid=UID,gid=GID]",
+      "volume: NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL][,relabel=shared|private], NAME,kind=empty[,mode=MODE,uid=UID,gid=GID], or NAME,kind=tmpfs[,size=SIZE,mode=MODE,uid=UID,gid=GID]",
   },
   {
     name: "mount",

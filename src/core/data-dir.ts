@@ -43,6 +43,11 @@ export class DataDir {
     return join(this.locks, "idRangeLock");
   }
 
+  /** Exclusive while a pod's SELinux label is chosen. */
+  get selinuxLock(): string {
+    return join(this.locks, "selinuxLock");
+  }
+
   // --- content-addressed store: written by the fetch worker (group rkt) ---
   get cas(): string {
     return join(this.root, "cas");
@@ -282,6 +287,10 @@ export class PodFiles {
   }
   get flavor(): string {
     return join(this.dir, "flavor");
+  }
+  /** The pod's SELinux label; only there where SELinux was enabled when it was started. */
+  get selinux(): string {
+    return join(this.dir, "selinux");
   }
   get isolation(): string {
     return join(this.dir, "isolation");

@@ -32,6 +32,7 @@ export { takePrepareLock } from "./prepare-lock.ts";
 export { killPodProcesses, leavePodCgroup, type ProcessFinder, processFinder } from "./processes.ts";
 export { podFileTime, readPodFile, readPodLink, readPodNumber } from "./read.ts";
 export { type CallStage1, endProcesses, moveToGarbage, type Remover, removeGarbage } from "./remove.ts";
+export { podLabel } from "./selinux-label.ts";
 export { isAfterRun, isFinished, type PodState, podState } from "./state.ts";
 export { treesInUse } from "./trees-in-use.ts";
 export { unmountPod } from "./unmount.ts";

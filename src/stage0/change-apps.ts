@@ -6,7 +6,9 @@ import { RktError } from "../core/errors.ts";
 import type { RenderedTree } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import { linux } from "../host/mod.ts";
+import { selinuxEnabled } from "../host/selinux.ts";
 import { takePrepareLock } from "../pod/prepare-lock.ts";
+import { readPodLabel } from "../pod/selinux-label.ts";
 import { assertRunnable, type PodManifest, parseImageManifest } from "../spec/appc/mod.ts";
 import type { RequestedImage } from "./assemble-pod.ts";
 import { crossingEnvironment, loadCall, podLayers } from "./call-stage1.ts";
@@ -88,6 +90,13 @@ async function copyIn(engine: Engine, mutable: MutablePod, app: string, tree: Re
   const target = filesOf(mutable).addedRootfs(app);
   mkdirSync(target, { recursive: true, mode: 0o755 });
   copyTree(linux, engine.dataDir, tree, target);
+  const context = podFileContext(mutable.pod.dir);
+  if (context !== undefined) (await import("../host/relabel-tree.ts")).relabelTree(linux, target, context);
+}
+
+/** Of a pod that was started with SELinux enabled. */
+function podFileContext(dir: string): string | undefined {
+  return selinuxEnabled() ? readPodLabel(dir)?.file : undefined;
 }
 
 /** The stage1's part, with the app's tree mounted where it expects it. Everything is loaded before, and its work is done when it gives its promise. */
@@ -101,10 +110,15 @@ async function addFromInside(
   const call = await loadCall(engine, pod.dir, "appAdd");
   const env = crossingEnvironment(engine, pod.dir, pid);
   const argv = [`--debug=${engine.debug}`, `--uuid=${pod.uuid}`, `--app=${app}`];
+  const context = podFileContext(pod.dir);
+  if (context !== undefined && layers !== undefined)
+    (await import("./label-pod.ts")).labelLayers(
+      layers.layers.map(({ layerId }) => engine.dataDir.layerRootfs(layerId)),
+    );
   const home = leaveHome();
   let status: Promise<number>;
   try {
-    status = call(argv, mountAddedTree(engine, pod, app, layers), env);
+    status = call(argv, mountAddedTree(engine, pod, app, layers, context), env);
   } finally {
     returnHome(home);
   }

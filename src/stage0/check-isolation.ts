@@ -5,6 +5,7 @@ import { loadConfig, measurementSettings } from "../config/mod.ts";
 import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
+import { selinuxEnforcing } from "../host/selinux.ts";
 import { asksForNoFilter, type ImageManifest, type PodManifest } from "../spec/appc/mod.ts";
 import {
   type IsolationName,
@@ -32,6 +33,7 @@ const REMEDIES: Partial<Record<IsolationName, string>> = {
   devices: "leave --insecure-options=paths out",
   seccomp: "leave out --insecure-options=seccomp, --seccomp=mode=log, and what makes an app's filter an empty one",
   kvm: "use a host whose processor virtualizes and that has /dev/kvm",
+  selinux: "enable SELinux on the host, enforcing, with a policy that has contexts for containers",
   measured: "use a host that has a TPM 2.0",
 };
 
@@ -71,6 +73,7 @@ function promisedIsolation(input: IsolationInput): ReadonlySet<IsolationName> {
   if (hasTpm(engine)) promised.add("measured");
   else promised.delete("measured");
   if (!existsSync("/dev/kvm")) promised.delete("kvm");
+  if (!selinuxEnforcing()) promised.delete("selinux");
   return promised;
 }
 

@@ -31,8 +31,14 @@ export function returnHome(home: number): void {
   closeSync(home);
 }
 
-/** After {@link leaveHome}. `tree` undefined: the app's tree was copied. Gives the pod's directory as this namespace has it. Throws WRONG_STATE when the pod is gone. */
-export function mountAddedTree(engine: Engine, pod: Pod, app: string, tree: PodLayers | undefined): string {
+/** After {@link leaveHome}. `tree` undefined: the app's tree was copied. `context`: of its files, in a pod with a SELinux label. Gives the pod's directory as this namespace has it. Throws WRONG_STATE when the pod is gone. */
+export function mountAddedTree(
+  engine: Engine,
+  pod: Pod,
+  app: string,
+  tree: PodLayers | undefined,
+  context: string | undefined,
+): string {
   const directory = linux.openat(AT_FDCWD, pod.dir, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0);
   const [here, there] = [directory, pod.fd].map((fd) => linux.statat(fd, "", 0x1000));
   if (here?.ino !== there?.ino || here?.dev !== there?.dev)
@@ -53,6 +59,7 @@ export function mountAddedTree(engine: Engine, pod: Pod, app: string, tree: PodL
     upper: files.overlayUpper(tree.treeId, app),
     work: files.overlayWork(tree.treeId, app),
     target: files.appRootfs(app),
+    context,
   });
   return path;
 }

@@ -4,6 +4,7 @@ import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { RktError } from "../core/errors.ts";
 import { AT, AT_FDCWD, FSCONFIG, type Host, isErrno, MOUNT_ATTR, MOVE_MOUNT_F_EMPTY_PATH, MS, O } from "../host/mod.ts";
+import { contextOption } from "../stage1-contract/selinux.ts";
 
 export interface OverlayMount {
   /** Directory that the lower names are relative to. */
@@ -13,6 +14,8 @@ export interface OverlayMount {
   upper: string;
   work: string;
   target: string;
+  /** SELinux context of all its files (mount(8), "context="). */
+  context?: string | undefined;
 }
 
 /** mount(2) copies its options into one page; a longer list fails with a misleading ELOOP. */
@@ -39,7 +42,7 @@ export function mountOverlay(host: Host, overlay: OverlayMount): void {
   for (const directory of [overlay.upper, overlay.work, overlay.target])
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   takeRootAttributes(host, overlay);
-  const options = `lowerdir=${overlay.lower.join(":")},upperdir=${overlay.upper},workdir=${overlay.work},userxattr`;
+  const options = `lowerdir=${overlay.lower.join(":")},upperdir=${overlay.upper},workdir=${overlay.work},userxattr${overlay.context === undefined ? "" : `,${contextOption(overlay.context)}`}`;
   host.chdir(overlay.base);
   if (Buffer.byteLength(options) <= LONGEST_OPTIONS && !needsEscape(overlay)) {
     host.mount("overlay", overlay.target, "overlay", MS.NODEV, options);
@@ -74,6 +77,7 @@ function mountManyLayers(host: Host, overlay: OverlayMount): void {
     host.fsConfig(context, FSCONFIG.SET_STRING, "upperdir", overlay.upper);
     host.fsConfig(context, FSCONFIG.SET_STRING, "workdir", overlay.work);
     host.fsConfig(context, FSCONFIG.SET_FLAG, "userxattr", null);
+    if (overlay.context !== undefined) host.fsConfig(context, FSCONFIG.SET_STRING, "context", overlay.context);
     host.fsConfig(context, FSCONFIG.CMD_CREATE, null, null);
     const mount = host.fsMount(context, MOUNT_ATTR.NODEV);
     try {

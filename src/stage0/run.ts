@@ -13,11 +13,19 @@ import { formatIdRange, type IdRange } from "../core/id-range.ts";
 import type { PreparedPod } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
 import { asFileOwner, callerState, handOver, linux } from "../host/mod.ts";
+import { selinuxEnabled } from "../host/selinux.ts";
 import { openUserNamespace } from "../host/user-namespace.ts";
 import { movePod, readIdRange, registerPod } from "../pod/mod.ts";
 import { overlayOptions } from "../render/mod.ts";
 import type { PodManifest } from "../spec/appc/mod.ts";
-import { formatRunArguments, type IsolationName, type RunArguments, STAGE1_ENV } from "../stage1-contract/mod.ts";
+import {
+  formatRunArguments,
+  type IsolationName,
+  labelEnvironment,
+  type PodLabel,
+  type RunArguments,
+  STAGE1_ENV,
+} from "../stage1-contract/mod.ts";
 import { loadEntrypoints } from "./builtin-stage1.ts";
 import { entrypointPath, type PodLayers, podLayers, stage1Environment } from "./call-stage1.ts";
 import { mountOverlay } from "./mount-overlay.ts";
@@ -68,13 +76,14 @@ export async function startPod(engine: Engine, pod: EnteredPod, input: StartInpu
   const files = new PodFiles(pod.dir);
   const { stage1, manifest, options } = input;
   const ids = readIdRange(pod.dir);
-  await mountTrees(engine, files, { stage1, manifest, ids });
+  const label = selinuxEnabled() ? await giveLabel(engine, files, input) : undefined;
+  await mountTrees(engine, files, { stage1, manifest, ids, context: label?.file });
   asFileOwner(linux, ids, () => writeResolverFiles(files, options.resolver));
   const apps = manifest.apps.map(({ name }) => name);
   const mdsToken = options.registers === true ? await registerPod(pod.dir, pod.uuid, apps) : undefined;
   const run = { ...runArguments(engine, pod, input), mdsToken };
   writeRuntimeConfig(files, run);
-  const env = { ...stage1Environment(), [STAGE1_ENV.lockFd]: String(pod.lockFd) };
+  const env = { ...stage1Environment(), ...labelEnvironment(label), [STAGE1_ENV.lockFd]: String(pod.lockFd) };
   const argv = formatRunArguments(run, stage1.interfaceVersion);
   // Not left out in silence: whoever asks for an IPC namespace gets it, or no pod.
   if (stage1.interfaceVersion < 6 && ["private", "parent"].includes(options.ipc))
@@ -96,20 +105,42 @@ interface Trees {
   readonly stage1: Stage1;
   readonly manifest: PodManifest;
   readonly ids: IdRange | undefined;
+  /** SELinux context of their files. */
+  readonly context: string | undefined;
+}
+
+/** With SELinux: a label of the pod's own, for its volumes where they ask for it, and for its trees where they are copies (a mounted one has it as an option). */
+async function giveLabel(
+  engine: Engine,
+  files: PodFiles,
+  { manifest, stage1 }: StartInput,
+): Promise<PodLabel | undefined> {
+  const { labelLayers, labelPod, relabelVolumes } = await import("./label-pod.ts");
+  const label = await labelPod(engine, files.dir, stage1.manifest);
+  if (label === undefined) return undefined;
+  relabelVolumes(manifest, label);
+  if (!existsSync(files.overlayPrepared)) {
+    (await import("../host/relabel-tree.ts")).relabelTree(linux, files.stage1Rootfs, label.file);
+    return label;
+  }
+  const trees = [stage1.tree, ...manifest.apps.map(({ name }) => podLayers(engine, files.appTreeId(name)))];
+  labelLayers(trees.flatMap(({ layers }) => layers.map(({ layerId }) => engine.dataDir.layerRootfs(layerId))));
+  return label;
 }
 
 /** Mounts stage1's overlay and, inside it, each app's; in the caller's mount namespace, as the contract has it. Without overlay all was copied before. */
 async function mountTrees(engine: Engine, files: PodFiles, trees: Trees): Promise<void> {
-  const { ids } = trees;
+  const { ids, context } = trees;
   if (!existsSync(files.overlayPrepared)) fillTrees(engine, files, trees, undefined);
-  else if (ids === undefined) fillTrees(engine, files, trees, (tree, app) => mountTree(engine, tree, files, app));
+  else if (ids === undefined)
+    fillTrees(engine, files, trees, (tree, app) => mountTree(engine, tree, files, app, context));
   else {
     const map = { from: 0, to: ids.shift, count: ids.count };
     const { withMappedLayers } = await import("./map-layers.ts");
     const mountMapped = (tree: PodLayers, app: string | undefined, userns: number) => {
       const layers = tree.layers.map(({ layerId }) => engine.dataDir.layerRootfs(layerId));
       withMappedLayers(linux, files.mappedLayers, layers, userns, (lower) =>
-        mountOverlay(linux, { base: files.mappedLayers, lower, ...podPlaces(files, tree, app) }),
+        mountOverlay(linux, { base: files.mappedLayers, lower, context, ...podPlaces(files, tree, app) }),
       );
       linux.chdir(files.dir); // Out of a directory that is gone.
     };
@@ -144,9 +175,15 @@ function podPlaces(files: PodFiles, { treeId }: PodLayers, app: string | undefin
   };
 }
 
-function mountTree(engine: Engine, tree: PodLayers, files: PodFiles, app: string | undefined): void {
+function mountTree(
+  engine: Engine,
+  tree: PodLayers,
+  files: PodFiles,
+  app: string | undefined,
+  context: string | undefined,
+): void {
   const { cwd, lowerdir } = overlayOptions(engine.dataDir, tree);
-  mountOverlay(linux, { base: cwd, lower: lowerdir.split(":"), ...podPlaces(files, tree, app) });
+  mountOverlay(linux, { base: cwd, lower: lowerdir.split(":"), context, ...podPlaces(files, tree, app) });
 }
 
 function writeResolverFiles(files: PodFiles, resolver: ResolverFiles): void {

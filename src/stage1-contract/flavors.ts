@@ -5,7 +5,7 @@ import { type IsolationName, NAMESPACE_NAMES } from "./isolation.ts";
 export const FLAVORS = ["nspawn", "host", "fly", "kvm"] as const;
 export type Flavor = (typeof FLAVORS)[number];
 
-const CONTAINER: readonly IsolationName[] = [...NAMESPACE_NAMES, "capabilities", "seccomp", "devices"];
+const CONTAINER: readonly IsolationName[] = [...NAMESPACE_NAMES, "capabilities", "seccomp", "devices", "selinux"];
 
 /** What each can give (isolation.ts): in its image's annotation, and for the record of a pod. */
 export const FLAVOR_ISOLATION: Readonly<Record<Flavor, readonly IsolationName[]>> = {
@@ -13,7 +13,7 @@ export const FLAVOR_ISOLATION: Readonly<Record<Flavor, readonly IsolationName[]>
   host: CONTAINER,
   fly: ["mount"],
   // Inside the machine, but for the last two. Its users are the guest's own, and the same as the pod's.
-  kvm: [...CONTAINER.filter((name) => name !== "userns"), "vm", "kvm"],
+  kvm: [...CONTAINER.filter((name) => name !== "userns" && name !== "selinux"), "vm", "kvm"],
 };
 
 export const DEFAULT_FLAVOR: Flavor = "nspawn";

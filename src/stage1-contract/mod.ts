@@ -10,3 +10,4 @@ export * from "./flavors.ts";
 export * from "./isolation.ts";
 export * from "./policies.ts";
 export * from "./run-arguments.ts";
+export * from "./selinux.ts";

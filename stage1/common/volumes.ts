@@ -63,18 +63,18 @@ export interface Device {
 
 /**
  * Clones the source as a mount of its own (open_tree(2)): made before the unshare, it stays a peer of the host's mount, so what is mounted below it inside shows on
- * the host (a kubelet needs that), and nothing else does. With `users`, the owners are theirs. Throws NOT_FOUND when the source does not exist.
+ * the host (a kubelet needs that), and nothing else does. With `users`, the owners are theirs; `context` is the SELinux label of what is made. Throws NOT_FOUND when the source does not exist.
  */
 export function openVolume(
   host: Host,
   podDir: string,
   volume: Volume,
   recursive: boolean,
-  users?: VolumeUsers,
+  { users, context }: { readonly users?: VolumeUsers | undefined; readonly context?: string | undefined } = {},
 ): OpenVolume {
   if (volume.kind === "tmpfs")
-    return { fd: makeTmpfs(host, owned(volume, users)), isDirectory: true, device: undefined };
-  const source = volume.kind === "host" ? volume.source : makeEmptyVolume(host, podDir, owned(volume, users));
+    return { fd: makeTmpfs(host, owned(volume, users), context), isDirectory: true, device: undefined };
+  const source = volume.kind === "host" ? volume.source : makeEmptyVolume(host, podDir, owned(volume, users), context);
   try {
     const fd = host.openTree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT.RECURSIVE : 0));
     if (users !== undefined && volume.kind === "host") {
@@ -107,7 +107,7 @@ function deviceOf({ mode, rdev }: FileStatus): Device | undefined {
 }
 
 /** A detached tmpfs of the volume's size, mode and owner (tmpfs(5)). */
-function makeTmpfs(host: Host, volume: TmpfsVolume): number {
+function makeTmpfs(host: Host, volume: TmpfsVolume, label: string | undefined): number {
   const context = host.fsOpen("tmpfs");
   try {
     const set = (key: string, value: string) => host.fsConfig(context, FSCONFIG.SET_STRING, key, value);
@@ -116,6 +116,7 @@ function makeTmpfs(host: Host, volume: TmpfsVolume): number {
     set("mode", volume.mode);
     set("uid", String(volume.uid));
     set("gid", String(volume.gid));
+    if (label !== undefined) set("context", label);
     host.fsConfig(context, FSCONFIG.CMD_CREATE, null, null);
     return host.fsMount(context, MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV);
   } finally {
@@ -124,7 +125,7 @@ function makeTmpfs(host: Host, volume: TmpfsVolume): number {
 }
 
 /** sharedVolumes/NAME in the pod's directory, with the owner and mode that the volume asks for. */
-function makeEmptyVolume(host: Host, podDir: string, volume: EmptyVolume): string {
+function makeEmptyVolume(host: Host, podDir: string, volume: EmptyVolume, label: string | undefined): string {
   const shared = new PodFiles(podDir).sharedVolumes;
   mkdirSync(shared, { recursive: true, mode: 0o755 });
   const path = join(shared, volume.name);
@@ -133,6 +134,8 @@ function makeEmptyVolume(host: Host, podDir: string, volume: EmptyVolume): strin
   const fd = host.openat(AT_FDCWD, path, O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0);
   try {
     host.fchmod(fd, Number.parseInt(volume.mode, 8));
+    // What is made in it gets the same label by itself.
+    if (label !== undefined) host.fsetxattr(fd, "security.selinux", Buffer.from(`${label}\0`));
   } finally {
     host.close(fd);
   }

@@ -67,7 +67,7 @@ export const run: RunEntrypoint = async (argv, io) => {
   const layout = detectCgroups();
   const cgroup = joinCgroup(io, uuid, layout);
   writeFileSync(files.pid, `${process.pid}\n`, { mode: 0o644 });
-  const prepared = prepareApps(io, files, manifest, []);
+  const prepared = prepareApps(io, files, manifest, { inherited: [] });
   const logs = openLogs(host, logDirectory(manifest));
   for (const name of unlimitedDisks(manifest))
     io.emit({

@@ -36,7 +36,7 @@ export const appAdd: Entrypoint = async (argv, io) => {
   const app = prepareApp(
     io,
     new PodFiles(podDir),
-    { manifest, inherited: [], users: undefined },
+    { manifest, inherited: [], context: later.dev.context },
     runtimeApp,
     new Map(),
   );

@@ -32,6 +32,8 @@ export interface DevOptions {
   readonly journal: "console" | "output" | undefined;
   /** The pod's users, where it has a user namespace: the devices belong to its root. The caller makes files as that root (asFileOwner). */
   readonly ids: IdRange | undefined;
+  /** SELinux context of what is made there. */
+  readonly context?: string | undefined;
 }
 
 /**
@@ -41,14 +43,15 @@ export interface DevOptions {
 export function mountDev(host: Host, root: number, shm: number | undefined, options: DevOptions): void {
   const attributes = MOUNT_ATTR.NOSUID | MOUNT_ATTR.NOEXEC;
   const id = (number: number) => String(options.ids === undefined ? number : idOnHost(options.ids, number));
-  const rootOwns = { uid: id(0), gid: id(0) };
+  const label: Record<string, string> = options.context === undefined ? {} : { context: options.context };
+  const rootOwns = { uid: id(0), gid: id(0), ...label };
   const dev = fileSystem(host, "tmpfs", { mode: "755", size: "64k", nr_inodes: "1k", ...rootOwns }, attributes);
   fill(host, dev, options);
   const device = (fd: number, target: string) =>
     attach(host, root, { fd, isDirectory: true, target, what: "the devices" });
   device(dev, "/dev");
   // gid 5 is "tty" everywhere; ptmxmode: whoever may open it gets a terminal of this instance.
-  device(fileSystem(host, "devpts", { mode: "620", gid: id(5), ptmxmode: "666" }, attributes), "/dev/pts");
+  device(fileSystem(host, "devpts", { mode: "620", gid: id(5), ptmxmode: "666", ...label }, attributes), "/dev/pts");
   device(
     shm ?? fileSystem(host, "tmpfs", { mode: "1777", ...rootOwns }, MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV),
     "/dev/shm",

@@ -35,27 +35,25 @@ const DIRECTORIES: readonly [string, number][] = [
   ["/tmp", 0o1777],
 ];
 
-/** Opens the volumes (detached, close-on-exec). `users`: of a pod with a user namespace. Throws INVALID_INPUT or NOT_FOUND for what the images or the host lack. */
-export function prepareApps(
-  io: Stage1Io,
-  files: PodFiles,
-  manifest: PodManifest,
-  inherited: readonly InheritedSocket[],
-  users?: VolumeUsers,
-): PodApp[] {
+/** Opens the volumes (detached, close-on-exec). Throws INVALID_INPUT or NOT_FOUND for what the images or the host lack. */
+export function prepareApps(io: Stage1Io, files: PodFiles, manifest: PodManifest, settings: PodSettings): PodApp[] {
   const memory = new Map<string, OpenVolume>();
-  const pod = { manifest, inherited, users };
+  const pod = { manifest, ...settings };
   return manifest.apps.map((runtimeApp) => prepareApp(io, files, pod, runtimeApp, memory));
+}
+
+export interface PodSettings {
+  readonly inherited: readonly InheritedSocket[];
+  /** Of a pod with a user namespace. */
+  readonly users?: VolumeUsers | undefined;
+  /** SELinux context of the pod's files. */
+  readonly context?: string | undefined;
 }
 
 export function prepareApp(
   io: Stage1Io,
   files: PodFiles,
-  {
-    manifest,
-    inherited,
-    users,
-  }: { manifest: PodManifest; inherited: readonly InheritedSocket[]; users: VolumeUsers | undefined },
+  { manifest, inherited, users, context }: PodSettings & { readonly manifest: PodManifest },
   runtimeApp: RuntimeApp,
   memory: Map<string, OpenVolume>,
 ): PodApp {
@@ -95,7 +93,7 @@ export function prepareApp(
     const open = (volume: Volume, recursive: boolean) => {
       const before = memory.get(volume.name);
       if (before !== undefined && volume.kind === "tmpfs") return before;
-      const opened = openVolume(host, podDir, volume, recursive, users);
+      const opened = openVolume(host, podDir, volume, recursive, { users, context });
       if (volume.kind === "tmpfs") memory.set(volume.name, opened);
       return opened;
     };

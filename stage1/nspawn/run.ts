@@ -7,9 +7,10 @@ import { parseIdRange } from "../../src/core/id-range.ts";
 import { parseUuid } from "../../src/core/uuid.ts";
 import { detectCgroups } from "../../src/host/cgroup.ts";
 import { asFileOwner, CLONE, callerState, type Host, handOver, MS } from "../../src/host/mod.ts";
+import { selinuxEnforcing } from "../../src/host/selinux.ts";
 import { joinNetns, type NetworkResult, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
 import { ISOLATOR, type PodManifest, rateLimit } from "../../src/spec/appc/mod.ts";
-import { journalOf, logsDeniedCalls } from "../../src/stage1-contract/mod.ts";
+import { journalOf, labelFromEnvironment, logsDeniedCalls, type PodLabel } from "../../src/stage1-contract/mod.ts";
 import type { RunEntrypoint, Stage1Io } from "../common/io.ts";
 import { recordIsolation } from "../common/isolation.ts";
 import { METADATA_VARIABLE, metadataUrl } from "../common/metadata.ts";
@@ -53,6 +54,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const inPod = <T>(act: () => T): T => asFileOwner(host, ids, act);
   if (run.debug) for (const text of plan(manifest, run, true)) io.emit({ kind: "debug", source: "stage1", text });
   const lockFd = lockDescriptor(io.env);
+  const label = labelFromEnvironment(io.env);
   if (!run.disableSeccomp) for (const text of logWarnings(manifest)) io.emit({ kind: "warning", text });
   // The pod's own files are as rkt and systemd make them, whatever the caller's umask.
   const caller = { ...callerState(host), umask: 0o022 };
@@ -66,7 +68,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const cgroup = joinCgroup(io, uuid, layout);
   writeFileSync(files.ppid, `${process.pid}\n`, { mode: 0o644 });
   const inherited = inheritedSockets(caller.listenFds);
-  const prepared = inPod(() => prepareApps(io, files, manifest, inherited, users));
+  const prepared = inPod(() => prepareApps(io, files, manifest, { inherited, users, context: label?.file }));
   const logs = openLogs(host, logDirectory(manifest), users);
   const served = portsWithSocket(manifest, inherited);
   limitPod(io, manifest, cgroup, layout);
@@ -91,7 +93,7 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const journal = writesJournal(manifest);
   const named = journal === "no" || input !== "none" ? undefined : journal === "only" ? "output" : "console";
   const console = input === "terminal" || named === "console";
-  const dev = { console, journal: named, ids } as const;
+  const dev = { console, journal: named, ids, context: label?.file } as const;
   if (journal !== "no")
     inPod(() => mkdirSync(join(files.stage1Rootfs, "var/log/journal"), { recursive: true, mode: 0o755 }));
   inPod(() => {
@@ -125,8 +127,9 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
     limits,
     registered,
     capabilities,
+    label,
   });
-  recordIsolation(files, "nspawn", run, manifest);
+  recordIsolation(files, "nspawn", run, manifest, new Map([["selinux", labelHolds(label)]]));
 
   // From here to execve: synchronous calls only.
   host.unshare(CLONE.NEWNS);
@@ -148,6 +151,11 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
 function imageSystemd({ stage1Rootfs: root }: PodFiles): [string, ...string[]] {
   const libraries = [0, 1].map((index) => join(root, `usr/lib/rkt/libraries/${index}`)).join(":");
   return [join(root, "usr/lib/rkt/loader"), "--library-path", libraries, join(root, "usr/bin/systemd-nspawn")];
+}
+
+/** A permissive policy forbids nothing. */
+function labelHolds(label: PodLabel | undefined): string | undefined {
+  return label !== undefined && selinuxEnforcing() ? label.process : undefined;
 }
 
 /** Known only when the pod has its networks. */

@@ -3,7 +3,7 @@
 import type { PodFiles } from "../../src/core/data-dir.ts";
 import type { PodManifest } from "../../src/spec/appc/mod.ts";
 import { capabilitySets } from "../../src/spec/appc/mod.ts";
-import type { RunArguments } from "../../src/stage1-contract/mod.ts";
+import type { PodLabel, RunArguments } from "../../src/stage1-contract/mod.ts";
 import { limitArguments, type NamedLimit } from "./caller-limits.ts";
 import { hostRunsSystemd } from "./host-unit.ts";
 
@@ -21,6 +21,8 @@ export interface SupervisorInput {
   readonly capabilities: readonly string[];
   /** The pod's IPC namespace is made already (sysctl.ts). */
   readonly ownIpc: boolean;
+  /** Of a pod under SELinux. */
+  readonly label: PodLabel | undefined;
 }
 
 export function supervisor(
@@ -48,6 +50,10 @@ export function supervisor(
     "--resolv-conf=off",
     "--timezone=off",
     `--capability=${capabilities(input)}`,
+    // The pod's processes, and the file systems of /dev, /run and /tmp that systemd-nspawn mounts for them.
+    ...(input.label === undefined
+      ? []
+      : [`--selinux-context=${input.label.process}`, `--selinux-apifs-context=${input.label.file}`]),
     ...limitArguments(input.limits),
     "--",
     // Units of ours are silent; those that say something write to /dev/console by name. A unit on the "tty" would set the mode of the console at its end.

@@ -16,6 +16,7 @@ import {
   type PodReader,
   type PodState,
   podIsolation,
+  podLabel,
   podManifest,
   podNamesByUuid,
   podNetworks,
@@ -160,6 +161,8 @@ async function tellStatus(
   say(`exited=${pod.state === "exited" || pod.state === "exited garbage"}`);
   const isolation = podIsolation(linux, pod);
   if (isolation !== undefined) say(`isolation=${isolationText(isolation)}`);
+  const label = podLabel(linux, pod);
+  if (label !== undefined) say(`selinux=${printable(label.process)}`);
   for (const app of appsOf(pod).filter(logsDeniedCalls)) {
     const denied = deniedCalls(linux, pod, app.name);
     if (denied !== undefined)
@@ -180,7 +183,9 @@ async function tellStatus(
 
 /** "mount,pid,userns(478216192:65536)": names, with what there is to say about them. */
 function isolationText(isolation: Isolation): string {
-  return printable([...isolation].map(([name, about]) => (about === "" ? name : `${name}(${about})`)).join(","));
+  // A label has commas of its own: it has a line of its own.
+  const text = ([name, about]: [string, string]) => (about === "" || name === "selinux" ? name : `${name}(${about})`);
+  return printable([...isolation].map(text).join(","));
 }
 
 const HAS_RUN: readonly PodState[] = ["running", "deleting", "exited deleting", "exited", "exited garbage"];

@@ -114,3 +114,12 @@ describe("--port", () => {
     expect(() => parseSandboxPort("http:tcp:0:0.0.0.0:80")).toThrow("port must be in 1-65535 range");
   });
 });
+
+test("--volume: relabel, of host volumes only", () => {
+  expect(parseVolume("data,kind=host,source=/srv/data,relabel=private")).toMatchObject({ relabel: "private" });
+  expect(parseVolume("data,kind=host,source=/srv/data")).not.toHaveProperty("relabel");
+  expect(() => parseVolume("data,kind=host,source=/srv/data,relabel=z")).toThrow(
+    'relabel must be "shared" or "private"',
+  );
+  expect(() => parseVolume("data,kind=empty,relabel=shared")).toThrow("it has the pod's label");
+});

@@ -9,7 +9,7 @@ import { type AcName, acNameProblem, isAcName } from "./names.ts";
 import type { ExposedPort, Mount, Volume } from "./types.ts";
 import { readVolume } from "./volume.ts";
 
-/** `--volume NAME,kind=host|empty|tmpfs,source=…,readOnly=BOOL,recursive=BOOL,mode=…,uid=…,gid=…,size=…`. Values are taken literally ("%", "+"). */
+/** `--volume NAME,kind=host|empty|tmpfs,source=…,relabel=shared|private,readOnly=BOOL,recursive=BOOL,mode=…,uid=…,gid=…,size=…`. Values are taken literally ("%", "+"). */
 export function parseVolume(flag: string): Volume {
   const fields = new Map<string, string>();
   const written = `name=${flag}`;
@@ -80,7 +80,7 @@ export function parseSandboxPort(flag: string): ExposedPort {
 function volumeOf(fields: ReadonlyMap<string, string>, flag: string): Volume {
   const object: Record<string, JsonValue> = {};
   for (const [key, value] of fields) {
-    if (["name", "kind", "source", "mode", "size"].includes(key)) object[key] = value;
+    if (["name", "kind", "source", "mode", "size", "relabel"].includes(key)) object[key] = value;
     else if (key === "readOnly" || key === "recursive") object[key] = parseBool(value);
     else if (key === "uid" || key === "gid") object[key] = parseId(value);
     else throw invalid(`unknown volume parameter ${quoted(key)}`);

@@ -137,6 +137,8 @@ export interface HostVolume extends AnyVolume {
   readonly kind: "host";
   /** Absolute path on the host. */
   readonly source: string;
+  /** Where SELinux is enabled, the source gets the label of this pod, or one that every pod may use. Beyond the specification. */
+  readonly relabel?: "shared" | "private" | undefined;
 }
 
 export interface EmptyVolume extends AnyVolume, Owned {

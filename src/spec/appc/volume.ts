@@ -30,7 +30,12 @@ export function readVolume(place: Place): Volume {
   const uid = optionalInteger(field(place, "uid"), 0, MAX_ID);
   const gid = optionalInteger(field(place, "gid"), 0, MAX_ID);
   const size = field(place, "size");
+  const relabel = optionalText(field(place, "relabel"));
+  if (relabel !== undefined && relabel !== "shared" && relabel !== "private")
+    throw complaint(place, `relabel must be "shared" or "private"`);
   if (kind === "empty" || kind === "tmpfs") {
+    if (relabel !== undefined)
+      throw complaint(place, `relabel for ${kind} volume cannot be set: it has the pod's label`);
     if (source !== "") throw complaint(place, `source for ${kind} volume must be empty`);
     if (mode !== undefined && !/^[0-7]{1,5}$/.test(mode))
       throw complaint(place, `mode for ${kind} volume must be octal`);
@@ -47,7 +52,7 @@ export function readVolume(place: Place): Volume {
     if (value !== undefined) throw complaint(place, `${name} for host volume cannot be set`);
   }
   if (!source.startsWith("/")) throw complaint(place, "source for host volume must be absolute path");
-  return { ...common, kind, source };
+  return relabel === undefined ? { ...common, kind, source } : { ...common, kind, source, relabel };
 }
 
 function readSize(place: Place): string | undefined {
@@ -75,6 +80,7 @@ export function writeVolume(volume: Volume): Writable {
     ["name", volume.name],
     ["kind", volume.kind],
     ["source", host?.source],
+    ["relabel", host?.relabel],
     ["readOnly", volume.readOnly],
     ["recursive", volume.recursive],
     ["mode", own?.mode],
