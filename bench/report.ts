@@ -1,6 +1,6 @@
 /** The results as a page: what ran where, the budgets, every number. */
 
-import type { Measurements, Verdict } from "./budgets.ts";
+import { type Measurements, slowness, type Verdict } from "./budgets.ts";
 import { median, type Timed } from "./measure.ts";
 import { type Surroundings, surroundingLines } from "./surroundings.ts";
 import { WITHOUT } from "./users.ts";
@@ -20,9 +20,17 @@ export function report(found: Measurements, verdicts: readonly Verdict[], around
     "## Budgets",
     "",
     ...table(
-      ["what", "budget", "measured", ""],
-      verdicts.map(({ what, budget, measured, verdict }) => [what, budget, measured, `**${verdict}**`]),
+      ["what", "budget", "measured", "there", ""],
+      verdicts.map(({ what, budget, measured, there, verdict }) => [
+        what,
+        budget,
+        measured,
+        there ?? "",
+        `**${verdict}**`,
+      ]),
     ),
+    "",
+    `"there": on the machine on which the budgets were set. Seven programs of others (crun, runc, podman, systemd-nspawn) took ${slowness(found).toFixed(2)} times as long in this run as there; what was measured is divided by that. The verdicts are about what was measured.`,
     "",
     '"floor": more than the budget, but no further from what lies below rkt (measured beside it) than was promised.',
     "",

@@ -6,7 +6,7 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 
 /** Variables by which the runtime takes code from the environment before our first line, becomes another program, or prints passwords. */
 const DOORS = ["BUN_OPTIONS", "BUN_BE_BUN", "BUN_INSPECT", "BUN_CONFIG_VERBOSE_FETCH"];
@@ -49,6 +49,8 @@ function closeDoors(path: string): void {
     for (; at >= 0; at = executable.indexOf(name, at + 1)) executable.write("=", at + "BUN".length);
   }
   // A new file, renamed: the old one may be running.
-  writeFileSync(`${path}.new`, executable, { mode: 0o755 });
+  writeFileSync(`${path}.new`, executable);
+  // Whatever the umask of whoever builds: workers of other users are this executable.
+  chmodSync(`${path}.new`, 0o755);
   renameSync(`${path}.new`, path);
 }
