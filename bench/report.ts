@@ -38,6 +38,8 @@ export function report(found: Measurements, verdicts: readonly Verdict[], around
     "",
     ...times(found.start, "rkt run, nspawn, --net=host", "ms"),
     "",
+    "A pod in a virtual machine is measured by `make bench-kvm`: [docs/evidence/kvm.md](../docs/evidence/kvm.md).",
+    "",
     "## Users of its own, for a pod of a 200 MB image",
     "",
     ...times(found.users, WITHOUT, "ms"),

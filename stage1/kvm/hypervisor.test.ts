@@ -145,5 +145,9 @@ describe("who runs the machine", () => {
     const separate = virtiofsdWords("/usr/libexec/virtiofsd");
     expect(separate).toContain("--modcaps=-mknod");
     expect(separate).toContain("--sandbox=namespace");
+    for (const words of [separate, virtiofsdWords("/usr/lib/qemu/virtiofsd")]) {
+      expect(words.slice(0, 2).join(" ")).toStartWith("/usr/bin/setpriv --bounding-set=-all,+chown,");
+      expect(words[1]).not.toMatch(/mknod|sys_module|sys_rawio|sys_ptrace|net_admin/);
+    }
   });
 });

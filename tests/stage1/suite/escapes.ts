@@ -38,7 +38,7 @@ const LACKING = new Set<string>([
   ...(existsSync("/sys/fs/cgroup/memory/release_agent") ? [] : ["write_release_agent"]),
 ]);
 
-interface Scene {
+export interface Scene {
   readonly rkt: TestRkt;
   readonly image: string;
   readonly program: string;
@@ -201,13 +201,13 @@ function withoutWords(without: Without): string {
   }
 }
 
-function compile(directory: string): string {
+export function compile(directory: string): string {
   const program = join(directory, "escape");
   runProgram(["gcc", "-static", "-O1", "-Wall", "-Werror", "-o", program, join(import.meta.dir, "escape.c")]);
   return program;
 }
 
-function setScene(stage1: Stage1, program: string, server: Server | undefined, key: string): Scene {
+export function setScene(stage1: Stage1, program: string, server: Server | undefined, key: string): Scene {
   const { rkt } = stage1;
   const data = join(rkt.dir, "escape-data");
   const secret = join(rkt.dir, "secret");
@@ -284,7 +284,7 @@ function words(
   ];
 }
 
-function attempts(
+export function attempts(
   scene: Scene,
   stage1: Stage1,
   app: readonly string[],
@@ -321,7 +321,7 @@ function beside(
   return parse(output, (_, name) => name);
 }
 
-function parse(output: string, key: (as: string, name: string) => string): Map<string, string> {
+export function parse(output: string, key: (as: string, name: string) => string): Map<string, string> {
   return new Map(
     [...output.matchAll(/^(?:(\S+) )?([a-z0-9_]+) ([A-Za-z0-9 ]+)\r?$/gm)].map(
       ([, as = "", name = "", answer = ""]) => [key(as, name), answer],
@@ -330,7 +330,7 @@ function parse(output: string, key: (as: string, name: string) => string): Map<s
 }
 
 /** What went another way than expected. */
-function wrong(
+export function wrong(
   tried: readonly Attempt[],
   answers: ReadonlyMap<string, string>,
   expected: (one: Attempt) => readonly string[],
@@ -354,7 +354,7 @@ function processOf(word: string): number {
   return 0;
 }
 
-function listening(where: string | number): Promise<Server> {
+export function listening(where: string | number): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy()).once("error", reject);
     const done = () => resolve(server);
