@@ -14,7 +14,7 @@ help:
 	@echo "make build     build/rkt and the stage1 images beside it"
 	@echo "make test      set up, build, and run every test (root)"
 	@echo "make bench     rkt beside runc, crun, podman, umoci, tar: bench/RESULTS.md (BENCH_RUNS=15)"
-	@echo "make bench-kvm a pod in a virtual machine beside QEMU's q35 as it comes: docs/evidence/kvm.md"
+	@echo "make bench-kvm a pod in a virtual machine beside others that nobody trimmed: docs/evidence/kvm.md"
 	@echo "make soak      loops, kills, crowds and fuzzing, about half an hour: docs/evidence/soak.md"
 	@echo "make check     types, format, lint, and the repository's own rules"
 	@echo "make deb       build/rkt_VERSION_ARCH.deb, for Debian 12 and 13"

@@ -130,14 +130,14 @@ function withDependencies(names: readonly string[], file: (name: string) => Buff
   return ordered;
 }
 
-interface Entry {
+export interface Entry {
   readonly name: string;
   readonly mode: number;
   readonly content: Buffer;
 }
 
 /** cpio(5), "New ASCII Format". */
-function archive(entries: readonly Entry[]): Buffer {
+export function archive(entries: readonly Entry[]): Buffer {
   const parts = [...entries, { name: "TRAILER!!!", mode: 0, content: Buffer.alloc(0) }].flatMap(
     ({ name, mode, content }, index) => {
       const fields = [index + 1, mode, 0, 0, 1, 0, content.length, 0, 0, 0, 0, name.length + 1, 0];
