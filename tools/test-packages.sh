@@ -56,7 +56,7 @@ selinux() {
   echo "setup: a Debian with SELinux to boot in tests" >&2
   rm -rf --one-file-system "$root.new"
   mkdir -p build/.cache/test-roots
-  include=systemd-sysv,kmod,initramfs-tools,linux-image-cloud-amd64,selinux-policy-default,policycoreutils,selinux-utils,mount,iproute2,iptables,gpgv,xz-utils,bzip2,zstd,procps
+  include=systemd-sysv,systemd-container,kmod,initramfs-tools,linux-image-cloud-amd64,selinux-policy-default,policycoreutils,selinux-utils,mount,iproute2,iptables,gpgv,xz-utils,bzip2,zstd,procps
   if ! mmdebstrap --quiet --mode=root --variant=minbase --include=$include --dpkgopt=path-exclude='/usr/share/doc/*' \
     --dpkgopt=path-exclude='/usr/share/man/*' --dpkgopt=path-exclude='/usr/share/locale/*' bookworm "$root.new" > "$root.log" 2>&1; then
     tail -n 20 "$root.log" >&2

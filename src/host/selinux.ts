@@ -1,6 +1,6 @@
 /** SELinux by its files alone (selinux(8), lsetxattr(2)): nothing is linked, and on a host without it one look at a file is all that happens. */
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { isErrno } from "./errno.ts";
@@ -20,6 +20,19 @@ export function selinuxEnforcing(): boolean {
     if (isErrno(error, "ENOENT")) return false;
     throw error;
   }
+}
+
+/** The context of this process: "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023". */
+export function ownContext(): string {
+  return readFileSync("/proc/self/attr/current", "latin1").replace(/[\0\n]*$/, "");
+}
+
+/**
+ * Asks for the context that the program has which this thread executes next (setexeccon(3)); undefined: what the policy gives it. Throws EACCES where the policy does not
+ * let this process ask; whether the program may have it is told by execve.
+ */
+export function setNextContext(context: string | undefined): void {
+  writeFileSync("/proc/thread-self/attr/exec", context === undefined ? "\n" : `${context}\0`);
 }
 
 /** A file of the host's policy: `contexts/lxc_contexts` of /etc/selinux/TYPE. Throws NOT_FOUND. */

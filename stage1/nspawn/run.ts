@@ -6,8 +6,9 @@ import type { PodFiles } from "../../src/core/data-dir.ts";
 import { parseIdRange } from "../../src/core/id-range.ts";
 import { parseUuid } from "../../src/core/uuid.ts";
 import { detectCgroups } from "../../src/host/cgroup.ts";
+import { isErrno } from "../../src/host/errno.ts";
 import { asFileOwner, CLONE, callerState, type Host, handOver, MS } from "../../src/host/mod.ts";
-import { selinuxEnforcing } from "../../src/host/selinux.ts";
+import { ownContext, selinuxEnforcing, setNextContext } from "../../src/host/selinux.ts";
 import { joinNetns, type NetworkResult, resolvePorts, setUpNetwork } from "../../src/network/mod.ts";
 import { ISOLATOR, type PodManifest, rateLimit } from "../../src/spec/appc/mod.ts";
 import { journalOf, labelFromEnvironment, logsDeniedCalls, type PodLabel } from "../../src/stage1-contract/mod.ts";
@@ -35,7 +36,7 @@ import { type PodApp, prepareApps } from "./prepare-apps.ts";
 import { resolverBinds, wantedDns } from "./resolver.ts";
 import { DEFAULT_CAPABILITIES } from "./sandbox.ts";
 import { inheritedSockets, portsWithSocket } from "./sockets.ts";
-import { supervisor } from "./supervisor.ts";
+import { supervisor, supervisorContext } from "./supervisor.ts";
 import { podSysctls, writeSysctls } from "./sysctl.ts";
 import { writeUnits } from "./write-units.ts";
 
@@ -144,13 +145,28 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   // Last: from here on this process could not do much of the above any more.
   if (ownFilter) filterPod(host, filtered);
   else if (logsCalls) joinOwnKeyring(host);
-  return handOver(host, caller, { ...target, keep: [lockFd, ...(network?.portSockets ?? [])] });
+  const supervised = { ...target, keep: [lockFd, ...(network?.portSockets ?? [])] };
+  if (label !== undefined) becomeLabelled(label, () => handOver(host, caller, supervised), io);
+  return handOver(host, caller, supervised);
 }
 
 /** The image's own systemd-nspawn, started through the image's own loader, so that the host needs no systemd. */
 function imageSystemd({ stage1Rootfs: root }: PodFiles): [string, ...string[]] {
   const libraries = [0, 1].map((index) => join(root, `usr/lib/rkt/libraries/${index}`)).join(":");
   return [join(root, "usr/lib/rkt/loader"), "--library-path", libraries, join(root, "usr/bin/systemd-nspawn")];
+}
+
+/** Comes back when the policy, which is the host's, does not let systemd-nspawn have the pod's categories: then only its readiness is lost. */
+function becomeLabelled(label: PodLabel, become: () => never, io: Stage1Io): void {
+  try {
+    setNextContext(supervisorContext(ownContext(), label));
+    become();
+  } catch (error) {
+    if (!isErrno(error, "EACCES", "EPERM")) throw error;
+    setNextContext(undefined);
+    const text = "SELinux keeps the pod's categories from systemd-nspawn: `rkt status --wait-ready` may not hear of the pod";
+    io.emit({ kind: "warning", text });
+  }
 }
 
 /** A permissive policy forbids nothing. */

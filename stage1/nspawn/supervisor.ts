@@ -3,7 +3,7 @@
 import type { PodFiles } from "../../src/core/data-dir.ts";
 import type { PodManifest } from "../../src/spec/appc/mod.ts";
 import { capabilitySets } from "../../src/spec/appc/mod.ts";
-import type { PodLabel, RunArguments } from "../../src/stage1-contract/mod.ts";
+import { levelOf, type PodLabel, type RunArguments } from "../../src/stage1-contract/mod.ts";
 import { limitArguments, type NamedLimit } from "./caller-limits.ts";
 import { hostRunsSystemd } from "./host-unit.ts";
 
@@ -61,6 +61,15 @@ export function supervisor(
     ...(run.debug ? [] : ["--log-target=null", "--show-status=0"]),
   ];
   return { path: program[0], argv, env: environment(input) };
+}
+
+/**
+ * The context of systemd-nspawn itself: the caller's, with the pod's categories in place of its own. Its sockets have them too, and the policy lets a pod's init tell that it is
+ * ready (`/run/host/notify`) only to one that has no category which the pod lacks; a login has all of them. Another pod can tell it nothing.
+ */
+export function supervisorContext(caller: string, label: PodLabel): string {
+  const level = levelOf(label.process);
+  return [...caller.split(":").slice(0, 3), `${level.split(":")[0]}-${level}`].join(":");
 }
 
 /** nspawn keeps its own default set; what an app asks for beyond it must be in the pod at all. */

@@ -50,7 +50,8 @@ function furnish(work: string): void {
   rmSync(place, { recursive: true, force: true });
   mkdirSync(place, { recursive: true });
   buildAci(join(work, "app.aci"), {}, { "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n" });
-  const files = [RKT, join(dirname(RKT), "stage1-nspawn.aci"), join(work, "app.aci")];
+  const stage1 = ["stage1-nspawn.aci", "stage1-host.aci"].map((name) => join(dirname(RKT), name));
+  const files = [RKT, ...stage1, join(work, "app.aci")];
   ok(["cp", "--dereference", ...files, place]);
   ok(["install", "--mode=755", join(SOURCES, "guest.sh"), join(SOURCES, "cases.sh"), place]);
   ok(["cp", resolve("dist/selinux/rkt.cil"), join(SOURCES, "test.cil"), place]);

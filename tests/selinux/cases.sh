@@ -25,6 +25,8 @@ until grep -q up /tmp/first.out || [ $turns -gt 300 ]; do
 done
 sed 's/^/first: /' /tmp/first.out
 first=$(cat /tmp/first)
+say first.ready "$(rkt status --wait-ready=300s "$first" 2>&1 | grep -E '^(state|problem|error)')"
+say first.supervisor "$(cat "/proc/$(cat "/var/lib/rkt-test/pods/run/$first/ppid")/attr/current")"
 say first.process "$(grep -a -o 'system_u:[^ ]*' /tmp/first.out | head -n 1)"
 say first.volumes "$(grep -a -c -E '^(own|volumes)' /tmp/first.out)"
 say first.status "$(rkt status "$first" | grep '^selinux=')"
@@ -66,6 +68,7 @@ prepared=$(rkt prepare --quiet "$image" --exec=/bin/cat -- /proc/self/attr/curre
 say prepared "$(rkt run-prepared --net=none "$prepared" 2> /dev/null)"
 say prepared.status "$(rkt status "$prepared" | grep '^selinux=')"
 run copied 'cat /proc/self/attr/current; echo; echo x > /file && cat /file' --no-overlay
+run host 'cat /proc/self/attr/current; echo; echo x > /file && cat /file' --stage1-path=/opt/test/stage1-host.aci
 run users 'cat /proc/self/attr/current; echo; echo x > /file && cat /file' --private-users
 
 # Each has its own, until it is gone.

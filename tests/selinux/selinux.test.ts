@@ -38,6 +38,12 @@ describe("a host with SELinux enforcing", () => {
     expect(answer("first.own")).toBe(`${fileOf(process)} ${fileOf(process)}`);
   });
 
+  test("a login, which has all categories, hears that the pod is ready: the pod's supervisor has those of the pod alone", () => {
+    expect(answer("first.ready")).toBe("state=running");
+    expect(answer("first.supervisor")).toEndWith(`:s0-${levelOf(answer("first.process"))}`);
+    expect(avc.filter((line) => line.includes("{ sendto }") && line.includes("container_t"))).toEqual([]);
+  });
+
   test("another pod cannot read or write its files; without enforcement the same pod could", () => {
     const [process = "", ...rest] = answer("second").split(" ");
     expect(process).toMatch(PROCESS);
@@ -65,10 +71,10 @@ describe("a host with SELinux enforcing", () => {
     expect(answer("refused.label")).toContain(":etc_t:");
   });
 
-  test("a prepared pod, a pod of copied trees and one with a user namespace have one too", () => {
+  test("a prepared pod, a pod of copied trees, one of the host's systemd and one with a user namespace have one too", () => {
     expect(answer("prepared")).toMatch(PROCESS);
     expect(answer("prepared.status")).toBe(`selinux=${answer("prepared")}`);
-    for (const name of ["copied", "users"])
+    for (const name of ["copied", "host", "users"])
       expect(answer(name)).toMatch(/^system_u:system_r:container_t:s0:c\d+,c\d+ x$/);
   });
 
