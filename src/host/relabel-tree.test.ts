@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { linkSync, mkdirSync, mkdtempSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { RESOLVE } from "./constants.ts";
 import { errnoNumber, SystemCallError } from "./errno.ts";
 import type { Host, HostPath } from "./host.ts";
 import { linux } from "./linux.ts";
@@ -48,6 +49,16 @@ describe("relabelTree", () => {
     linkSync(join(dir, "outside/file"), join(dir, "outside/same"));
     relabelTree(host, join(dir, "given"), CONTEXT);
     expect(labelled).toEqual(["file", "file"]);
+  });
+
+  test("what is mounted in the tree stays as it is", () => {
+    const openat2: Host["openat2"] = (directory, name, flags, mode, resolve) => {
+      expect(resolve & RESOLVE.NO_XDEV).not.toBe(0);
+      if (String(name) === "deeper") throw new SystemCallError("openat2", errnoNumber("EXDEV"), "deeper");
+      return linux.openat2(directory, name, flags, mode, resolve);
+    };
+    relabelTree({ ...host, openat2 }, join(dir, "tree"), CONTEXT);
+    expect(labelled.sort()).toEqual(["/tree", "/tree/deep", "/tree/deep/file", "/tree/link"].sort());
   });
 
   test("what cannot be labelled is told apart", () => {

@@ -3,7 +3,7 @@
 import { readdirSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
-import { AT, AT_FDCWD, O, S } from "./constants.ts";
+import { AT, AT_FDCWD, O, RESOLVE, S } from "./constants.ts";
 import { isErrno } from "./errno.ts";
 import type { Host } from "./host.ts";
 
@@ -25,14 +25,14 @@ export function relabelTree(host: Host, path: string, context: string): void {
   };
   const root = openRoot(host, path);
   try {
-    const { mode, dev } = host.statat(root, "", AT.EMPTY_PATH);
+    const { mode } = host.statat(root, "", AT.EMPTY_PATH);
     if ((mode & S.IFMT) !== S.IFDIR) {
       if ((mode & S.IFMT) !== S.IFREG)
         throw new RktError("UNSUPPORTED", `Cannot relabel ${quoted(path)}: it is neither a directory nor a file`);
       labelFile(host, path, value, context);
       return;
     }
-    labelBelow(host, root, dev, set);
+    labelBelow(host, root, set);
     // Last: a tree whose own directory has the label has it everywhere. The link in /proc is no file of the tree; what "." names behind it is.
     set(`/proc/self/fd/${root}/.`);
   } finally {
@@ -71,28 +71,26 @@ function labelFile(host: Host, path: string, value: Uint8Array, context: string)
   }
 }
 
-function labelBelow(host: Host, directory: number, dev: number, set: (name: Buffer) => void): void {
+function labelBelow(host: Host, directory: number, set: (name: Buffer) => void): void {
   const place = `/proc/self/fd/${directory}`;
   for (const name of readdirSync(place, { encoding: "buffer" })) {
     const child = openChild(host, directory, name);
     if (child === undefined) continue;
     try {
-      const status = host.statat(child, "", AT.EMPTY_PATH);
-      if (status.dev !== dev) continue;
       set(Buffer.concat([Buffer.from(`${place}/`), name]));
-      if ((status.mode & S.IFMT) === S.IFDIR) labelBelow(host, child, dev, set);
+      if ((host.statat(child, "", AT.EMPTY_PATH).mode & S.IFMT) === S.IFDIR) labelBelow(host, child, set);
     } finally {
       host.close(child);
     }
   }
 }
 
-/** Undefined for what is gone by now. */
+/** Undefined for what is gone by now, and for a mount: by its device alone, one of the same file system (a bind mount) would not be told from the tree. */
 function openChild(host: Host, directory: number, name: Buffer): number | undefined {
   try {
-    return host.openat(directory, name, O.PATH | O.NOFOLLOW | O.CLOEXEC, 0);
+    return host.openat2(directory, name, O.PATH | O.NOFOLLOW | O.CLOEXEC, 0, RESOLVE.NO_XDEV);
   } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
+    if (isErrno(error, "ENOENT", "EXDEV")) return undefined;
     throw error;
   }
 }

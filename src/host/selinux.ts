@@ -32,7 +32,8 @@ export function ownContext(): string {
  * let this process ask; whether the program may have it is told by execve.
  */
 export function setNextContext(context: string | undefined): void {
-  writeFileSync("/proc/thread-self/attr/exec", context === undefined ? "\n" : `${context}\0`);
+  // Without O_CREAT: there is nothing to make, and asking for it is a refusal in the audit log.
+  writeFileSync("/proc/thread-self/attr/exec", context === undefined ? "\n" : `${context}\0`, { flag: "r+" });
 }
 
 /** A file of the host's policy: `contexts/lxc_contexts` of /etc/selinux/TYPE. Throws NOT_FOUND. */

@@ -1,6 +1,6 @@
 /** nspawn `run`: from a pod's directory to systemd-nspawn. The exported function is the list of what happens, in order. */
 
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PodFiles } from "../../src/core/data-dir.ts";
 import { parseIdRange } from "../../src/core/id-range.ts";
@@ -117,6 +117,10 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const ownFilter = !run.mutable && !logsCalls && hasPodFilter(filtered, run.disableSeccomp);
   const program = inPod(() => provide(files));
   if (ids !== undefined) delegateCgroups(host, cgroup, layout, ids);
+  // Mounted trees have the label by their mount. Copies had it before all of the above was written, which has the caller's level and holds the apps' environments.
+  if (label !== undefined && !existsSync(files.overlayPrepared)) {
+    (await import("../../src/host/relabel-tree.ts")).relabelTree(host, files.stage1Rootfs, label.file);
+  }
   const target = supervisor(files, program, {
     run,
     uuid,
@@ -164,7 +168,8 @@ function becomeLabelled(label: PodLabel, become: () => never, io: Stage1Io): voi
   } catch (error) {
     if (!isErrno(error, "EACCES", "EPERM")) throw error;
     setNextContext(undefined);
-    const text = "SELinux keeps the pod's categories from systemd-nspawn: `rkt status --wait-ready` may not hear of the pod";
+    const text =
+      "SELinux keeps the pod's categories from systemd-nspawn: `rkt status --wait-ready` may not hear of the pod";
     io.emit({ kind: "warning", text });
   }
 }

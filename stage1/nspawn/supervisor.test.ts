@@ -36,7 +36,10 @@ test("what is no context is not passed on", () => {
 });
 
 test("the supervisor keeps its caller's domain, and has the pod's categories for any that the caller has", () => {
-  const label = { process: "system_u:system_r:container_t:s0:c1,c2", file: "system_u:object_r:container_file_t:s0:c1,c2" };
+  const label = {
+    process: "system_u:system_r:container_t:s0:c1,c2",
+    file: "system_u:object_r:container_file_t:s0:c1,c2",
+  };
   const domain = "unconfined_u:unconfined_r:unconfined_t";
   for (const level of ["s0", "s0-s0:c0.c1023", "s0:c5-s0:c5,c7"])
     expect(supervisorContext(`${domain}:${level}`, label)).toBe(`${domain}:s0-s0:c1,c2`);

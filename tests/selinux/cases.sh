@@ -48,7 +48,9 @@ run second.permissive 'cat /tree/secret /own/file' $other
 say permissive.require "$(rkt run --net=none --require=selinux "$image" --exec=/bin/true 2>&1 | head -n 1)"
 setenforce 1
 
-# Volumes: nobody asked for another label, for one that every pod may use.
+# Volumes: nobody asked for another label, for one that every pod may use; what is mounted in one keeps its own.
+mkdir /srv/both/mounted
+mount --bind /srv/plain /srv/both/mounted
 plain='--volume=v,kind=host,source=/srv/plain --mount=volume=v,target=/v'
 both='--volume=v,kind=host,source=/srv/both,relabel=shared --mount=volume=v,target=/v'
 # shellcheck disable=SC2086
@@ -67,7 +69,8 @@ say refused.label "$(stat -c %C /etc/passwd)"
 prepared=$(rkt prepare --quiet "$image" --exec=/bin/cat -- /proc/self/attr/current)
 say prepared "$(rkt run-prepared --net=none "$prepared" 2> /dev/null)"
 say prepared.status "$(rkt status "$prepared" | grep '^selinux=')"
-run copied 'cat /proc/self/attr/current; echo; echo x > /file && cat /file' --no-overlay
+run copied 'cat /proc/self/attr/current; echo; echo x > /file && cat /file' --no-overlay --uuid-file-save=/tmp/copied
+say copied.environment "$(stat -c %C /var/lib/rkt-test/pods/run/"$(cat /tmp/copied)"/stage1/rootfs/rkt/env/*)"
 run host 'cat /proc/self/attr/current; echo; echo x > /file && cat /file' --stage1-path=/opt/test/stage1-host.aci
 run users 'cat /proc/self/attr/current; echo; echo x > /file && cat /file' --private-users
 

@@ -22,6 +22,8 @@ echo "@enforcing $(getenforce) $(cat /proc/self/attr/current | tr -d '\000')"
 # As a root shell of a login has it.
 runcon unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023 sh /opt/test/cases.sh 2>&1
 echo "@end $?"
+# As a service that has no domain of its own, and no categories.
+runcon system_u:system_r:initrc_t:s0 sh /opt/test/service.sh 2>&1
 dmesg | grep 'avc:.*denied' | sed 's/^/@avc /'
 echo o > /proc/sysrq-trigger
 sleep 60

@@ -1,7 +1,7 @@
 /** Pods on a host with SELinux enforcing: tests/selinux/cases.sh in a machine with Debian's policy. Needs root and QEMU; minutes without /dev/kvm. */
 
 import { beforeAll, describe, expect, test } from "bun:test";
-import { runSelinuxMachine } from "../harness/selinux-machine.ts";
+import { MACHINE_LIMIT, runSelinuxMachine } from "../harness/selinux-machine.ts";
 
 const PROCESS = /^system_u:system_r:container_t:s0:c\d+,c\d+$/;
 const levelOf = (context: string) => context.split(":").slice(3).join(":");
@@ -19,7 +19,7 @@ describe("a host with SELinux enforcing", () => {
       if (name === "avc") avc.push(value);
       else if (name !== "") answers.set(name, value);
     }
-  }, 1_200_000);
+  }, MACHINE_LIMIT + 300_000);
 
   test("is one, and rkt is called from a root shell", () => {
     expect(answer("enforcing")).toStartWith("Enforcing ");
@@ -38,9 +38,13 @@ describe("a host with SELinux enforcing", () => {
     expect(answer("first.own")).toBe(`${fileOf(process)} ${fileOf(process)}`);
   });
 
-  test("a login, which has all categories, hears that the pod is ready: the pod's supervisor has those of the pod alone", () => {
+  test("a login, with all categories, and a service, with none, hear that the pod is ready: the supervisor has the pod's", () => {
     expect(answer("first.ready")).toBe("state=running");
     expect(answer("first.supervisor")).toEndWith(`:s0-${levelOf(answer("first.process"))}`);
+    expect(answer("service.caller")).toBe("system_u:system_r:initrc_t:s0");
+    expect(answer("service.process")).toMatch(PROCESS);
+    expect(answer("service.ready")).toBe("state=running");
+    expect(answer("service.supervisor")).toEndWith(`:s0-${levelOf(answer("service.process"))}`);
     expect(avc.filter((line) => line.includes("{ sendto }") && line.includes("container_t"))).toEqual([]);
   });
 
@@ -76,6 +80,11 @@ describe("a host with SELinux enforcing", () => {
     expect(answer("prepared.status")).toBe(`selinux=${answer("prepared")}`);
     for (const name of ["copied", "host", "users"])
       expect(answer(name)).toMatch(/^system_u:system_r:container_t:s0:c\d+,c\d+ x$/);
+  });
+
+  test("what rkt writes into copied trees has the pod's categories too", () => {
+    const [process = ""] = answer("copied").split(" ");
+    expect(answer("copied.environment")).toEndWith(`:container_file_t:${levelOf(process)}`);
   });
 
   test("no two pods have the same, and gc gives it back", () => {
