@@ -274,14 +274,15 @@ describe("removal and collection", () => {
     expect(left.stdout.toString().trim()).toBe(old);
   });
 
-  test("a download under its lock is left, whatever its age", () => {
+  test("a download under its lock is left, whatever its age", async () => {
     const path = join(dataDir.downloads, "partial");
     writeFileSync(path, "");
     age(path, 100_000);
-    const holder = Bun.spawn(["flock", path, "sleep", "5"]);
-    Bun.sleepSync(100);
-    expect(collect(0).leftovers).toBe(0);
+    const holder = Bun.spawn(["flock", "--no-fork", path, "sh", "-c", "echo held; exec sleep 300"], { stdout: "pipe" });
+    await holder.stdout.getReader().read();
+    const { leftovers } = collect(0);
     holder.kill();
+    expect(leftovers).toBe(0);
     expect(existsSync(path)).toBe(true);
   });
 });
