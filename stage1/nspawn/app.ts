@@ -57,6 +57,8 @@ export const appRm: Entrypoint = async (argv, io) => {
     `-stop iomux-${name}.service enter-${name}@*.service ${slice}`,
     `-reset-failed ${name}.service`,
   ]);
+  // Written later it would stay behind.
+  await statusWritten(host, pod, name);
   unmountApp(host, pod, name);
   for (const [directory, entry] of appTraces(name)) removeIn(host, pod, directory, entry);
   await manage(host, pod, ["daemon-reload"]);
