@@ -15,7 +15,7 @@ env | sed -n 's/^\([A-Za-z_0-9]*\)=/variable.\1 /p'
 echo "directory $(pwd)"
 echo "umask $(umask)"
 echo "host.name $(hostname)"
-echo "boot $(cat /proc/sys/kernel/random/boot_id)"
+echo "boot $(sed -n 's/^btime //p' /proc/stat)"
 # Without $(…), which would have a descriptor of its own.
 for one in $me/fd/*; do
   printf 'descriptor.%s ' "${one##*/}"
