@@ -33,6 +33,7 @@ const FILES = [
   "lib/tmpfiles.d/rkt.conf 644",
   "share/bash-completion/completions/rkt 644",
   "share/fish/vendor_completions.d/rkt.fish 644",
+  "share/rkt/selinux/rkt.cil 644",
   "share/zsh/site-functions/_rkt 644",
 ];
 
