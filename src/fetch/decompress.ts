@@ -6,7 +6,7 @@ import { constants, createGunzip, createZstdDecompress } from "node:zlib";
 import { type Compression, detectCompression } from "../core/compression.ts";
 import { RktError } from "../core/errors.ts";
 import { followZstdFrames } from "../core/zstd-frames.ts";
-import { findDecompressProgram, PACKAGES, PIECE, WORTH_A_PROGRAM } from "../host/decompress-program.ts";
+import { PACKAGES, PIECE, programFor, WORTH_A_PROGRAM } from "../host/decompress-program.ts";
 import { throughProgram } from "./decompress-program.ts";
 
 export interface Decompressor {
@@ -25,7 +25,7 @@ export function decompressor(onData: (chunk: Uint8Array) => void): Decompressor 
   let length = 0;
   const begin = async () => {
     const start = Buffer.concat(chunks.splice(0));
-    inner = decompressorFor(detectCompression(start), length >= WORTH_A_PROGRAM, onData);
+    inner = decompressorFor(detectCompression(start), length, onData);
     await inner.write(start);
   };
   return {
@@ -43,10 +43,9 @@ export function decompressor(onData: (chunk: Uint8Array) => void): Decompressor 
   };
 }
 
-function decompressorFor(form: Compression, long: boolean, onData: (chunk: Uint8Array) => void): Decompressor {
+function decompressorFor(form: Compression, size: number, onData: (chunk: Uint8Array) => void): Decompressor {
   if (form === "none") return { write: async (chunk) => onData(chunk), end: async () => {}, destroy: () => {} };
-  const streamable = form === "gzip" || form === "zstd";
-  const program = streamable && !long ? undefined : findDecompressProgram(form);
+  const program = programFor(form, size);
   if (program !== undefined) return throughProgram(form, program, onData);
   if (form === "gzip") return throughStream(form, createGunzip({ chunkSize: PIECE }), onData);
   if (form === "zstd") return zstd(onData);

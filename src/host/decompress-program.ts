@@ -38,6 +38,12 @@ const ARGUMENTS: Record<ProgramForm, readonly string[]> = {
 /** The package that has the program, for hints. */
 export const PACKAGES: Record<ProgramForm, string> = { gzip: "gzip", zstd: "zstd", xz: "xz-utils", bzip2: "bzip2" };
 
+/** The program for a stream of `size` bytes; undefined where this host has none, and for a short one that the runtime's own streams can decompress. */
+export function programFor(form: ProgramForm, size: number): DecompressProgram | undefined {
+  const isStreamable = form === "gzip" || form === "zstd";
+  return isStreamable && size < WORTH_A_PROGRAM ? undefined : findDecompressProgram(form);
+}
+
 /** The program for a form, if this host has it. */
 export function findDecompressProgram(form: ProgramForm): DecompressProgram | undefined {
   for (const directory of ["/usr/bin", "/bin"]) {

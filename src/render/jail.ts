@@ -9,16 +9,7 @@
  * Synchronous from the first line to execve: see docs/decisions/0002-system-calls-through-ffi.md.
  */
 
-import {
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import {
@@ -39,6 +30,7 @@ import {
   S,
 } from "../host/mod.ts";
 import { filterWorker } from "../host/worker-filter.ts";
+import { requestReader } from "../host/worker-side.ts";
 import { decodeJail, JAIL_BLOB, JAIL_LOWERS, JAIL_TARGET } from "./unpack-protocol.ts";
 
 /** The last word on the command line of the second stage. */
@@ -59,9 +51,9 @@ export const JAIL_LAUNCHER = [
   ...["--pid", "--mount", "--net", "--ipc", "--uts", "--cgroup"],
 ] as const;
 
-/** Reads the description of the jail from stdin (one line) and becomes the second stage. Returns only by throwing. */
+/** Reads the description of the jail from stdin (one line: the caller sends the next when the second stage has said that it is there) and becomes the second stage. Returns only by throwing. */
 export function enterJail(host: Host): never {
-  const jail = decodeJail(readLine());
+  const jail = decodeJail(requestReader(host)());
   closeOnExecute(host);
   const executable = ownExecutable(host);
   const blob = openPlain(host, jail.blob, S.IFREG);
@@ -181,19 +173,6 @@ function closeOnExecute(host: Host): void {
       // The descriptor of the listing itself is gone by now.
       if (!isErrno(error, "EBADF")) throw error;
     }
-  }
-}
-
-/** One line of stdin, and not a byte more: the rest is for the second stage. */
-function readLine(): unknown {
-  const byte = Buffer.alloc(65536);
-  let text = "";
-  for (;;) {
-    const length = readSync(0, byte, 0, byte.length, null);
-    if (length === 0) throw new RktError("INTERNAL", "internal error: the unpacker was told nothing");
-    text += byte.toString("latin1", 0, length);
-    // The caller sends the next line only when the second stage has said that it is there.
-    if (text.endsWith("\n")) return JSON.parse(Buffer.from(text, "latin1").toString("utf8"));
   }
 }
 

@@ -6,13 +6,15 @@ import { initDataDir, isUntaken, mayTakeOver } from "../store/init-data-dir.ts";
 
 /** Makes sure that there is a data directory of this rkt. Throws what {@link initDataDir} and takeOver throw. */
 export async function openDataDir(engine: Engine): Promise<void> {
-  initDataDir(engine.dataDir, linux);
-  await takeOverIfDue(engine);
+  if (initDataDir(engine.dataDir, linux)) await takeOverNow(engine);
 }
 
 /** For commands that only look: makes no directory, and leaves one that is not the caller's. */
 export async function takeOverIfDue(engine: Engine): Promise<void> {
-  if (!isUntaken(engine.dataDir, linux) || !mayTakeOver(engine.dataDir, linux)) return;
+  if (isUntaken(engine.dataDir, linux) && mayTakeOver(engine.dataDir, linux)) await takeOverNow(engine);
+}
+
+async function takeOverNow(engine: Engine): Promise<void> {
   const { takeOver } = await import("./take-over.ts");
   await takeOver(engine);
 }

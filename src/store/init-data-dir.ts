@@ -30,24 +30,25 @@ const FORMAT_LIMIT = 64;
  * Makes sure that the data directory has its layout and a format that this rkt knows. When it has, this costs one stat and one read. Several processes may do it
  * at once. A caller who is not root makes what it may, and leaves the rest.
  *
- * A directory of rkt 1.x gets the layout and no format: that says that its images are taken over (src/stage0/take-over.ts). Throws UNSUPPORTED for a newer format, PERMISSION when a part
+ * A directory of rkt 1.x gets the layout and no format, and the result is true: its images are still to be taken over (src/stage0/take-over.ts). Throws UNSUPPORTED for a newer format, PERMISSION when a part
  * that root must own belongs to somebody else, and for a directory of rkt 1.x that is not the caller's to take over.
  */
-export function initDataDir(dataDir: DataDir, host: Host): void {
-  if (isComplete(dataDir, host)) return;
+export function initDataDir(dataDir: DataDir, host: Host): boolean {
+  if (isComplete(dataDir, host)) return false;
   const untaken = isUntaken(dataDir, host);
   if (untaken && !mayTakeOver(dataDir, host)) throw notTakenOver(dataDir);
-  if (!makeRoot(dataDir, host)) return;
+  if (!makeRoot(dataDir, host)) return untaken;
   const root = openRoot(dataDir, host);
   try {
     waitForOthers(host, root);
-    if (isComplete(dataDir, host)) return;
+    if (isComplete(dataDir, host)) return false;
     for (const [path, access] of layout(dataDir)) {
       if (untaken && access === "private") distrust(host, root, path);
       makeDirectory(host, root, path, access);
     }
     // Last: a format means that everything else is there.
     if (!untaken && readFormat(dataDir, host) !== DATA_DIR_FORMAT) permitted(() => writeFormat(dataDir, host));
+    return untaken;
   } finally {
     closeSync(root); // gives the lock back
   }

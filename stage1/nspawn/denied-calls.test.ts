@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { nativeTables, systemCalls } from "../../src/host/system-call-numbers.ts";
 import { DENIED_CALLS } from "./denied-calls.ts";
 import { CALLS_BY_CAPABILITY, DEFAULT_CALLS, SECCOMP_SETS } from "./seccomp-sets.ts";
-import { nativeTables, systemCalls } from "./system-call-numbers.ts";
 
 const denied = DENIED_CALLS.flatMap(({ calls }) => calls);
 

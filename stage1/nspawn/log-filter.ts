@@ -5,11 +5,20 @@
 
 import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
-import { type FilterInstruction, filterProgram } from "../../src/host/filter-program.ts";
+import {
+  ARCHITECTURE,
+  BPF,
+  CALL_DATA,
+  type FilterInstruction,
+  filterProgram,
+  NEW_NAMESPACES,
+  VERDICT,
+  X32_BIT,
+} from "../../src/host/filter-program.ts";
+import { type CallTable, nativeTables, systemCalls } from "../../src/host/system-call-numbers.ts";
 import { type Isolator, type PodManifest, seccompFilter, seccompProfile } from "../../src/spec/appc/mod.ts";
 import { logsDeniedCalls } from "../../src/stage1-contract/mod.ts";
 import { CALLS_BY_CAPABILITY, DEFAULT_CALLS, isSystemCall, SECCOMP_SETS } from "./seccomp-sets.ts";
-import { ARCHITECTURE, type CallTable, nativeTables, systemCalls } from "./system-call-numbers.ts";
 
 /** For whoever started a pod in which an app makes every call. */
 export function logWarnings({ apps }: Pick<PodManifest, "apps">): string[] {
@@ -72,14 +81,9 @@ function unsupported(app: string, state: string, hint: string): RktError {
   return new RktError("UNSUPPORTED", `Cannot log the denied system calls of app ${quoted(app)}: ${state}`, { hint });
 }
 
-// Classic BPF: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, …JGE…, …JSET…, BPF_JMP|BPF_JA, BPF_RET|BPF_K; struct seccomp_data's number, architecture, first argument (its lower half).
-const [LOAD, IF_EQUAL, IF_AT_LEAST, IF_ANY_BIT, JUMP, RETURN] = [0x20, 0x15, 0x35, 0x45, 0x05, 0x06];
-const [NUMBER, ARCH, ARGUMENT] = [0, 4, 16];
-const [ALLOW, ASK] = [0x7fff0000, 0x7fc00000];
-const [EPERM, ENOSYS] = [0x00050001, 0x00050026];
-const X32_BIT = 0x40000000;
-/** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
-const NEW_NAMESPACES = 0x7e020000;
+const { LOAD, IF_EQUAL, IF_AT_LEAST, IF_ANY_BIT, JUMP, RETURN } = BPF;
+const { NUMBER, ARCHITECTURE: ARCH, FIRST_ARGUMENT: ARGUMENT } = CALL_DATA;
+const { ALLOW, ASK, EPERM, ENOSYS } = VERDICT;
 
 /** struct sock_filter[]. `tables`: whose calls there are; another architecture's are denied. */
 export function logFilter(allowed: AllowedCalls, tables: readonly CallTable[] = nativeTables()): Uint8Array {

@@ -5,12 +5,20 @@
  * comes with a capability, the pod's filter lets through too: systemd-nspawn's would not for half of it (keyctl, bpf, perf_event_open, open_by_handle_at).
  */
 
-import { type FilterInstruction, filterProgram } from "../../src/host/filter-program.ts";
+import {
+  ARCHITECTURE,
+  BPF,
+  CALL_DATA,
+  type FilterInstruction,
+  filterProgram,
+  VERDICT,
+  X32_BIT,
+} from "../../src/host/filter-program.ts";
 import { type Host, SystemCallError } from "../../src/host/mod.ts";
 import { type App, capabilitySets, seccompFilter, seccompProfile } from "../../src/spec/appc/mod.ts";
 import { CALLS_BY_CAPABILITY } from "./seccomp-sets.ts";
 
-/** Numbers on x86-64 and i386 (the kernel's syscall_64.tbl and syscall_32.tbl); null where the architecture has no such call. */
+/** Numbers on x86-64 and i386; null where the architecture has no such call. Here and not looked up in system-call-numbers.ts, because every start of a pod would read those eight hundred names. */
 const DENIED: Readonly<Record<string, readonly [x64: number | null, i386: number | null]>> = {
   acct: [163, 51],
   add_key: [248, 286],
@@ -100,14 +108,9 @@ export function joinOwnKeyring(host: Host): void {
   }
 }
 
-// struct seccomp_data (seccomp(2)): the call's number, then the architecture. Codes of classic BPF: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, …JGE…, BPF_RET|BPF_K.
-const [LOAD, IF_EQUAL, IF_AT_LEAST, RETURN] = [0x20, 0x15, 0x35, 0x06];
-const [NUMBER, ARCHITECTURE] = [0, 4];
-const [X86_64, I386] = [0xc000003e, 0x40000003];
-/** Calls of x32 have this bit; no distribution's programs use them. */
-const X32_BIT = 0x40000000;
-const ALLOW = 0x7fff0000;
-const EPERM = 0x00050001;
+const { LOAD, IF_EQUAL, IF_AT_LEAST, RETURN } = BPF;
+const { NUMBER, ARCHITECTURE: ARCH } = CALL_DATA;
+const { ALLOW, EPERM } = VERDICT;
 
 /** The program, as struct sock_filter[]. Of another architecture's calls (there is none on this processor) nothing is allowed. */
 export function podFilter(apps: readonly App[] = []): Uint8Array {
@@ -121,14 +124,14 @@ export function podFilter(apps: readonly App[] = []): Uint8Array {
   const x64 = numbers(0);
   const i386 = numbers(1);
   const instructions: FilterInstruction[] = [
-    [LOAD, 0, 0, ARCHITECTURE],
-    [IF_EQUAL, 0, 4 + x64.length, X86_64],
+    [LOAD, 0, 0, ARCH],
+    [IF_EQUAL, 0, 4 + x64.length, ARCHITECTURE.x64],
     [LOAD, 0, 0, NUMBER],
     [IF_AT_LEAST, x64.length + 1, 0, X32_BIT],
     ...x64.map((value, index): FilterInstruction => [IF_EQUAL, x64.length - index, 0, value]),
     [RETURN, 0, 0, ALLOW],
     [RETURN, 0, 0, EPERM],
-    [IF_EQUAL, 0, i386.length + 2, I386],
+    [IF_EQUAL, 0, i386.length + 2, ARCHITECTURE.i386],
     [LOAD, 0, 0, NUMBER],
     ...i386.map((value, index): FilterInstruction => [IF_EQUAL, i386.length - index, 0, value]),
     [RETURN, 0, 0, ALLOW],

@@ -11,7 +11,7 @@ import { detectCompression, MAGIC_LENGTH } from "../../core/compression.ts";
 import { RktError } from "../../core/errors.ts";
 import { printable } from "../../core/text.ts";
 import { followZstdFrames } from "../../core/zstd-frames.ts";
-import { findDecompressProgram, PACKAGES, PIECE, WORTH_A_PROGRAM } from "../../host/decompress-program.ts";
+import { PACKAGES, PIECE, programFor } from "../../host/decompress-program.ts";
 import type { Host } from "../../host/mod.ts";
 import { throughProgram } from "./decompress-program.ts";
 
@@ -30,8 +30,7 @@ export async function* decompress(host: Host, fd: number, size: number): AsyncGe
     yield* pieces(fd, () => piece);
     return;
   }
-  const streamable = form === "gzip" || form === "zstd";
-  const program = streamable && size < WORTH_A_PROGRAM ? undefined : findDecompressProgram(form);
+  const program = programFor(form, size);
   if (program !== undefined) yield* throughProgram(host, fd, program);
   else if (form === "gzip") yield* throughZlib(chunks(fd), createGunzip({ chunkSize: PIECE }));
   else if (form === "zstd") yield* zstd(chunks(fd));

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { isSystemCall } from "./seccomp-sets.ts";
 import { type CallTable, systemCalls } from "./system-call-numbers.ts";
 
 /** The macros of a kernel header, through the compiler that `make build` needs. */
@@ -31,10 +30,9 @@ describe("systemCalls", () => {
     expect(wrong).toEqual([]);
   });
 
-  test.each(["x64", "i386", "arm64"] as const)("%s: no number twice, and every name can stand in a filter", (table) => {
+  test.each(["x64", "i386", "arm64"] as const)("%s: no number twice", (table) => {
     const calls = systemCalls(table);
     expect(new Set(calls.values()).size).toBe(calls.size);
-    expect([...calls.keys()].filter((name) => !isSystemCall(name))).toEqual([]);
   });
 
   test("where the three begin, and where all have the same numbers", () => {

@@ -1,8 +1,10 @@
 /**
- * The numbers of Linux's system calls. systemd and libseccomp have such tables of their own; here they are for filters that rkt writes itself (log-filter.ts), which
- * may know no name that the tables lack. From the kernel's headers (asm/unistd_64.h, asm/unistd_32.h, asm-generic/unistd.h; a test compares them) and, for what is newer than
+ * The numbers of Linux's system calls. systemd and libseccomp have such tables of their own; here they are for filters that rkt writes itself (worker-filter.ts, and stage1's log-filter.ts),
+ * which may know no name that the tables lack. From the kernel's headers (asm/unistd_64.h, asm/unistd_32.h, asm-generic/unistd.h; a test compares them) and, for what is newer than
  * those of Debian 12, from the tables of Linux 6.17. A number says where the names after it start.
  */
+
+import type { ARCHITECTURE } from "./filter-program.ts";
 
 const X64 = `0 read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64 readv writev
   access pipe select sched_yield mremap msync mincore madvise shmget shmat shmctl dup dup2 pause nanosleep getitimer alarm setitimer getpid sendfile socket
@@ -88,8 +90,6 @@ const ARM64 = `0 io_setup io_destroy io_submit io_cancel io_getevents setxattr l
   set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount lsm_get_self_attr lsm_set_self_attr
   lsm_list_modules mseal setxattrat getxattrat listxattrat removexattrat open_tree_attr file_getattr file_setattr`;
 
-/** AUDIT_ARCH_… (linux/audit.h), as struct seccomp_data has it. */
-export const ARCHITECTURE = { x64: 0xc000003e, i386: 0x40000003, arm64: 0xc00000b7 } as const;
 export type CallTable = keyof typeof ARCHITECTURE;
 
 const TEXTS: Readonly<Record<CallTable, string>> = { x64: X64, i386: I386, arm64: ARM64 };
