@@ -9,6 +9,9 @@ build="ca-certificates make xz-utils debian-archive-keyring gcc libc6-dev"
 run="util-linux mount gpgv iptables containernetworking-plugins xz-utils bzip2 zstd"
 demo="$run busybox-static gnupg umoci"
 test="$demo qemu-system-x86 swtpm tpm2-tools nftables skopeo docker-registry mmdebstrap attr acl iproute2 procps strace libcap2-bin apache2-utils openssl python3-minimal curl passwd tzdata systemd systemd-container runit s6"
+# Debian 12 has it in QEMU's packages.
+version=$(. /etc/os-release && echo "${VERSION_ID:-0}")
+[ "${version%%.*}" -lt 13 ] || test="$test virtiofsd"
 deb="lintian man-db groff zsh fish"
 selinux="mmdebstrap qemu-system-x86 e2fsprogs"
 bench="$test runc crun podman systemd-container"
