@@ -10,7 +10,7 @@ run="util-linux mount gpgv iptables containernetworking-plugins xz-utils bzip2 z
 demo="$run busybox-static gnupg umoci"
 test="$demo qemu-system-x86 swtpm tpm2-tools nftables skopeo docker-registry mmdebstrap attr acl iproute2 procps strace libcap2-bin apache2-utils openssl python3-minimal curl passwd tzdata systemd systemd-container runit s6"
 # Debian 12 has it in QEMU's packages.
-version=$(. /etc/os-release && echo "${VERSION_ID:-0}")
+version=$(. /etc/os-release && echo "${VERSION_ID:-99}")
 [ "${version%%.*}" -lt 13 ] || test="$test virtiofsd"
 deb="lintian man-db groff zsh fish"
 selinux="mmdebstrap qemu-system-x86 e2fsprogs"
