@@ -3,14 +3,16 @@
  * that mean nobody else's. The choice is part of the pod's directory (`private-users-prepared`), so that it holds for as long as any of the pod's files do.
  */
 
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type DataDir, POD_STATE_DIRS, PodFiles } from "../core/data-dir.ts";
 import { RktError } from "../core/errors.ts";
 import { formatIdRange, IDS_PER_POD, type IdRange, parseIdRange, rangesOverlap } from "../core/id-range.ts";
+import { randomBelow } from "../core/random-below.ts";
 import { quoted } from "../core/text.ts";
 import { databaseLines } from "../host/accounts.ts";
 import { AT_FDCWD, O } from "../host/constants.ts";
+import { directoryNames } from "../host/directory-names.ts";
 import { isErrno } from "../host/errno.ts";
 import type { Host } from "../host/host.ts";
 import { lockWithBackoff } from "../host/lock.ts";
@@ -74,7 +76,7 @@ export function readIdRange(podDir: string): IdRange | undefined {
 /** Ranges of all pods, ended ones too: their files still have these owners. A pod moves only forward through the states, so none is missed. */
 function usedIdRanges(dataDir: DataDir): IdRange[] {
   return POD_STATE_DIRS.flatMap((state) =>
-    list(dataDir.podsIn(state)).flatMap((uuid) => {
+    directoryNames(dataDir.podsIn(state), "ENOTDIR").flatMap((uuid) => {
       try {
         return readIdRange(join(dataDir.podsIn(state), uuid)) ?? [];
       } catch {
@@ -152,21 +154,7 @@ function accountIds(file: string): IdRange[] {
 }
 
 function nspawnRanges(): IdRange[] {
-  return list(NSPAWN_RANGES).flatMap((name) =>
+  return directoryNames(NSPAWN_RANGES, "ENOTDIR").flatMap((name) =>
     /^[0-9]{1,10}$/.test(name) ? [{ shift: Number(name), count: IDS_PER_POD }] : [],
   );
-}
-
-function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
-    throw error;
-  }
-}
-
-function randomBelow(below: number): number {
-  const [number = 0] = crypto.getRandomValues(new Uint32Array(1));
-  return number % below;
 }

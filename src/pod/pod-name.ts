@@ -1,8 +1,9 @@
 /** Names of pods (`--pod-name`), an addition to rkt 1.x: a name is a symbolic link, pods/names/NAME → UUID. It belongs to one pod at a time (claim-pod-name.ts). */
 
-import { readdirSync, readlinkSync } from "node:fs";
+import { readlinkSync } from "node:fs";
 import type { DataDir } from "../core/data-dir.ts";
 import { isUuid, type PodUuid } from "../core/uuid.ts";
+import { directoryNames } from "../host/directory-names.ts";
 import { isErrno } from "../host/errno.ts";
 
 /** Lower-case letters, digits and "-", at most 63 characters, and no UUID: it becomes a file name, and stands where a UUID can. */
@@ -25,18 +26,9 @@ export function uuidOfName(dataDir: DataDir, name: string): PodUuid | undefined 
 /** Every pod that has a name. */
 export function podNamesByUuid(dataDir: DataDir): Map<PodUuid, string> {
   const names = new Map<PodUuid, string>();
-  for (const name of namesIn(dataDir.podNames)) {
+  for (const name of directoryNames(dataDir.podNames, "EACCES").sort()) {
     const uuid = uuidOfName(dataDir, name);
     if (uuid !== undefined) names.set(uuid, name);
   }
   return names;
-}
-
-function namesIn(dir: string): string[] {
-  try {
-    return readdirSync(dir).sort();
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "EACCES")) return [];
-    throw error;
-  }
 }

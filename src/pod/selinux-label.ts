@@ -3,12 +3,14 @@
  * lets a process reach only files whose categories it has as well. Recorded in the pod's directory (`selinux`), so that it is free again when the directory is gone.
  */
 
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type DataDir, POD_STATE_DIRS, PodFiles } from "../core/data-dir.ts";
 import { RktError } from "../core/errors.ts";
+import { randomBelow } from "../core/random-below.ts";
 import { quoted } from "../core/text.ts";
 import { AT_FDCWD, O } from "../host/constants.ts";
+import { directoryNames } from "../host/directory-names.ts";
 import { isErrno } from "../host/errno.ts";
 import type { Host } from "../host/host.ts";
 import { lockWithBackoff } from "../host/lock.ts";
@@ -135,7 +137,7 @@ function usedCategories(dataDir: DataDir): Set<string> {
   const used = new Set<string>();
   for (const state of POD_STATE_DIRS) {
     const directory = dataDir.podsIn(state);
-    for (const uuid of list(directory)) {
+    for (const uuid of directoryNames(directory, "ENOTDIR")) {
       try {
         const label = readPodLabel(join(directory, uuid));
         if (label !== undefined) used.add(levelOf(label.process).split(":")[1] ?? "");
@@ -145,18 +147,4 @@ function usedCategories(dataDir: DataDir): Set<string> {
     }
   }
   return used;
-}
-
-function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
-    throw error;
-  }
-}
-
-function randomBelow(below: number): number {
-  const [number = 0] = crypto.getRandomValues(new Uint32Array(1));
-  return number % below;
 }

@@ -1,12 +1,13 @@
 /** `rkt fsck` on unpacked layers and the records of trees. For root, under the prepare lock where it mends. */
 
-import { lstatSync, readdirSync, readlinkSync, symlinkSync, unlinkSync } from "node:fs";
+import { lstatSync, readlinkSync, symlinkSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { DataDir } from "../core/data-dir.ts";
 import { isImageId } from "../core/digest.ts";
 import type { Problem } from "../core/problem.ts";
 import { quoted } from "../core/text.ts";
-import { type Host, isErrno } from "../host/mod.ts";
+import { directoryNames } from "../host/directory-names.ts";
+import type { Host } from "../host/mod.ts";
 import { layerDamage } from "./check-layer.ts";
 import { isLayerId, isTreeId, layerIds, layerLink, type RenderableImage, treeIdOf } from "./layer-id.ts";
 import { discardLayer, isRendered, lockLayer } from "./layer-store.ts";
@@ -32,7 +33,7 @@ export function treeProblems(check: TreeCheck): Problem[] {
 function recordFaults(check: TreeCheck): Problem[] {
   const { dataDir, treesInUse } = check;
   const problems: Problem[] = [];
-  for (const file of list(dataDir.trees)) {
+  for (const file of directoryNames(dataDir.trees)) {
     const [path, name] = [join(dataDir.trees, file), file.replace(/\.json$/, "")];
     if (hasRkt1Tree(dataDir, file)) {
       if (!treesInUse.has(file)) problems.push(unneededRkt1Tree(check, file));
@@ -125,7 +126,7 @@ function layersTopmostFirst(image: RenderableImage): string[] | undefined {
 
 function layerFaults(check: TreeCheck): Problem[] {
   const { dataDir, host, deep } = check;
-  return list(dataDir.layers).flatMap((name): Problem[] => {
+  return directoryNames(dataDir.layers).flatMap((name): Problem[] => {
     const path = join(dataDir.layers, name);
     // Names that are no layers are for `image gc`.
     if (!isLayerId(name)) return [];
@@ -206,14 +207,5 @@ function linkTarget(path: string): string | undefined {
     return readlinkSync(path);
   } catch {
     return undefined;
-  }
-}
-
-function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
   }
 }

@@ -1,10 +1,11 @@
 /** Collecting rendered content that nothing needs any more. */
 
-import { readdirSync, unlinkSync } from "node:fs";
+import { unlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { DataDir } from "../core/data-dir.ts";
 import { type ImageId, isImageId } from "../core/digest.ts";
-import { AT_FDCWD, type Host, isErrno, O } from "../host/mod.ts";
+import { directoryNames } from "../host/directory-names.ts";
+import { AT_FDCWD, type Host, O } from "../host/mod.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { isLayerId, isTreeId, layerLink } from "./layer-id.ts";
 import { discardLayer, layerMark } from "./layer-store.ts";
@@ -58,12 +59,12 @@ export function planLayers(dataDir: DataDir, needed: Needed): CollectPlan {
   if (unknownTrees.length > 0) return { trees: [], layers: [], links: [], locks: [], unknownTrees };
   const links = new Set([...kept].map(layerLink));
   return {
-    trees: list(dataDir.trees).filter((file) =>
+    trees: directoryNames(dataDir.trees).filter((file) =>
       hasRkt1Tree(dataDir, file) ? !needed.treesInUse.has(file) : !isKeptRecord(file, needed, keptTrees),
     ),
-    layers: list(dataDir.layers).filter((name) => !kept.has(name)),
-    links: list(dataDir.layerLinks).filter((name) => !links.has(name)),
-    locks: list(dataDir.layerLocks).filter((name) => !kept.has(name)),
+    layers: directoryNames(dataDir.layers).filter((name) => !kept.has(name)),
+    links: directoryNames(dataDir.layerLinks).filter((name) => !links.has(name)),
+    locks: directoryNames(dataDir.layerLocks).filter((name) => !kept.has(name)),
     unknownTrees,
   };
 }
@@ -111,14 +112,5 @@ function removeName(host: Host, directory: string, name: string): void {
     removeTree(host, parent, name);
   } finally {
     host.close(parent);
-  }
-}
-
-function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
   }
 }

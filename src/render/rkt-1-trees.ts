@@ -3,9 +3,10 @@
  * they are gone.
  */
 
-import { lstatSync, readdirSync } from "node:fs";
+import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import type { DataDir } from "../core/data-dir.ts";
+import { directoryNames } from "../host/directory-names.ts";
 import { AT_FDCWD, type Host, isErrno, O } from "../host/mod.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { isTreeId } from "./layer-id.ts";
@@ -28,12 +29,7 @@ export function rkt1TreeRootfs(dataDir: DataDir, treeId: string): string | undef
 
 /** Their names. */
 export function rkt1Trees(dataDir: DataDir): string[] {
-  try {
-    return readdirSync(dataDir.trees).filter((name) => hasRkt1Tree(dataDir, name));
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
-  }
+  return directoryNames(dataDir.trees).filter((name) => hasRkt1Tree(dataDir, name));
 }
 
 /** Removes one. The caller holds the prepare lock exclusively, as rkt 1.x did, and has seen that no pod stands on it. */

@@ -149,21 +149,11 @@ function recorderName(app: string): string {
 /** Counts what the app's filter would deny, for as long as the app runs; then it says so on the pod's console, or in its journal. */
 function recorderService(app: string, { journal }: UnitOptions): string {
   const error = { no: "file:/dev/console", too: "journal+console", only: "journal" }[journal];
-  return text([
-    "[Unit]",
-    "DefaultDependencies=no",
-    "Conflicts=halt.target",
-    "Before=halt.target",
-    "StopWhenUnneeded=yes",
-    "",
-    "[Service]",
-    "Type=notify",
+  return besideApp([
     `ExecStart=/usr/lib/rkt/seccomp-log --record ${app}`,
     `StandardError=${error}`,
     "TTYPath=/run/no-terminal",
     "CapabilityBoundingSet=",
-    "NoNewPrivileges=yes",
-    "TasksMax=infinity",
   ]);
 }
 
@@ -301,20 +291,18 @@ function stdio({ runtimeApp: app, mux }: AppUnit, { input, journal }: UnitOption
 
 /** Runs for as long as the app does, and a moment longer: what the app wrote last is passed on. */
 function ioMuxService(app: string): string {
-  return text([
-    "[Unit]",
-    "DefaultDependencies=no",
-    "Conflicts=halt.target",
-    "Before=halt.target",
-    "StopWhenUnneeded=yes",
-    "",
-    "[Service]",
-    "Type=notify",
+  return besideApp([
     `EnvironmentFile=/rkt/iottymux/${app}/env`,
     `ExecStart=/usr/lib/rkt/iomux ${app}`,
     "CapabilityBoundingSet=CAP_DAC_OVERRIDE",
-    "NoNewPrivileges=yes",
-    "TasksMax=infinity",
+  ]);
+}
+
+/** A service with a program of rkt's that runs as long as an app does. */
+function besideApp(service: readonly string[]): string {
+  return text([
+    ...["[Unit]", "DefaultDependencies=no", "Conflicts=halt.target", "Before=halt.target", "StopWhenUnneeded=yes", ""],
+    ...["[Service]", "Type=notify", ...service, "NoNewPrivileges=yes", "TasksMax=infinity"],
   ]);
 }
 
