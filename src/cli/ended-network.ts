@@ -6,7 +6,7 @@ import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { lockWithBackoff, unlock } from "../host/lock.ts";
-import type { Pod, Remover } from "../pod/mod.ts";
+import { type Pod, podProcessesEnded, type Remover } from "../pod/mod.ts";
 import { builtinFlavor } from "../stage0/builtin-stage1.ts";
 import { stage1Tree } from "../stage0/call-stage1.ts";
 import { formatGcArguments } from "../stage1-contract/ending-arguments.ts";
@@ -22,6 +22,7 @@ export function hasNetwork(pod: Pod): boolean {
  */
 export async function giveNetworkBack(engine: Engine, remover: Remover, pod: Pod, patience: number): Promise<boolean> {
   if (!hasNetwork(pod) || !hasOwnStage1(engine, pod)) return false;
+  const deadline = performance.now() + patience;
   try {
     // Shared: it keeps out gc, and whoever reads the pod's state meanwhile does not take this for its running.
     await lockWithBackoff(remover.host, pod.fd, "shared", { what: `pod ${quoted(pod.uuid)}`, timeout: patience });
@@ -31,7 +32,8 @@ export async function giveNetworkBack(engine: Engine, remover: Remover, pod: Pod
   }
   try {
     if (!hasNetwork(pod)) return false; // Another process was faster, or has moved the pod.
-    if (remover.processes.populated(`/proc/self/fd/${pod.fd}`, pod.uuid)) return false;
+    const left = { dir: `/proc/self/fd/${pod.fd}`, uuid: pod.uuid };
+    if (!(await podProcessesEnded(remover.processes, left, deadline - performance.now()))) return false;
     const argv = formatGcArguments(
       { uuid: pod.uuid, debug: remover.debug, localConfig: remover.localConfigDir },
       OWN_INTERFACE,

@@ -86,6 +86,21 @@ export async function killPodProcesses(
   }
 }
 
+/** Waits, for at most `patience` milliseconds, until none of the pod's processes is left; false when some are. Those of a supervisor that was killed outlive its lock by moments. */
+export async function podProcessesEnded(
+  finder: ProcessFinder,
+  pod: { readonly dir: string; readonly uuid: PodUuid },
+  patience: number,
+): Promise<boolean> {
+  const deadline = performance.now() + patience;
+  for (let pause = 1; finder.processesOf(pod.dir, pod.uuid).length > 0; pause = Math.min(pause * 2, 50)) {
+    const left = deadline - performance.now();
+    if (left <= 0) return false;
+    await Bun.sleep(Math.min(pause, left));
+  }
+  return true;
+}
+
 /** Moves this process out of the cgroup of a pod whose start failed in it. */
 export function leavePodCgroup(finder: ProcessFinder, pod: { readonly dir: string; readonly uuid: PodUuid }): void {
   const cgroup = finder.cgroupOf(pod.dir, pod.uuid);
