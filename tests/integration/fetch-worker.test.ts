@@ -96,7 +96,7 @@ describe("the fetch worker", () => {
   });
 
   test("has no capability, no new privileges, no environment, and only its descriptors", async () => {
-    using server = await rawServer(() => ({ status: 200, hold: true }));
+    using server = await rawServer(() => ({ status: 200, length: 1024, hold: true }));
     const { child, answer } = start([join(dir.path, "confined"), `${server.url}/a.aci`, "none"], {
       SECRET_VARIABLE: "1",
       BUN_OPTIONS: "",
