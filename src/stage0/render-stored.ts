@@ -22,7 +22,9 @@ export async function renderStored(
 ): Promise<RenderedTree> {
   // Every image that root runs comes through here: one that root has not seen verified must have been verified before (obtainImage).
   if (image.verification === undefined) {
-    throw new RktError("NOT_TRUSTED", `Cannot render image ${image.id}: it has not been verified`);
+    throw new RktError("NOT_TRUSTED", `Cannot render image ${image.id}: it has not been verified`, {
+      hint: "fetch it again; if that changes nothing, rkt fsck tells whether root's own records can be believed",
+    });
   }
   const known = findRenderedTree(engine.dataDir, image.id);
   if (image.format !== "aci") return known ?? (await renderNow(engine, image, dependencies));

@@ -25,7 +25,7 @@ export interface Store {
   readonly host: Host;
   readonly emit: Emit;
   /**
-   * True when `cas/verified` is the caller's own and closed to everybody else: only then are its records believed, and written. Root believes root's; a user with a
+   * True when `cas/verified` is the caller's own and nobody else may write in it: only then are its records believed, and written. Root believes root's; a user with a
    * data directory of their own believes their own; a member of group rkt has none.
    */
   readonly believes: boolean;
@@ -39,7 +39,7 @@ export function openStore(dataDir: DataDir, options: StoreOptions = {}): Store {
 function isOwn(host: Host, directory: string): boolean {
   try {
     const status = host.statat(AT_FDCWD, directory, AT.SYMLINK_NOFOLLOW);
-    return (status.mode & S.IFMT) === S.IFDIR && status.uid === process.geteuid?.() && (status.mode & 0o077) === 0;
+    return (status.mode & S.IFMT) === S.IFDIR && status.uid === process.geteuid?.() && (status.mode & 0o022) === 0;
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR", "EACCES")) return false;
     throw error;

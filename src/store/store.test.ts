@@ -205,6 +205,9 @@ describe("what others wrote is not believed", () => {
     putImage(dataDir, { download: aci("a"), verification: SIGNED }, []);
     Bun.spawnSync(["chmod", "0770", dataDir.verified]);
     expect(findImageById(dataDir, id)?.verification).toBeUndefined();
+    // A backup that was copied back, say: readers do no harm.
+    Bun.spawnSync(["chmod", "0755", dataDir.verified]);
+    expect(findImageById(dataDir, id)?.verification).toBeDefined();
   });
 
   test("broken records are reported with their path and count as absent", () => {

@@ -51,9 +51,9 @@ const appc = (name: string, version?: string, arch = "amd64"): ImageReference =>
 });
 const found = (reference: ImageReference) => findImage(dataDir, reference)?.id;
 
-/** As an unprivileged member of the group sees it: what root believes is not theirs. */
+/** As an unprivileged member of the group sees it: what root believes is not theirs (here: others may write there, so it is not believed). */
 function asMember<T>(action: () => T): T {
-  chmodSync(dataDir.verified, 0o755);
+  chmodSync(dataDir.verified, 0o770);
   try {
     return action();
   } finally {
