@@ -6,6 +6,7 @@ import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { selinuxEnforcing } from "../host/selinux.ts";
+import { missingVirtualization } from "../host/virtualization.ts";
 import { asksForNoFilter, type ImageManifest, type PodManifest } from "../spec/appc/mod.ts";
 import {
   type IsolationName,
@@ -72,7 +73,7 @@ function promisedIsolation(input: IsolationInput): ReadonlySet<IsolationName> {
   // By stage0, whatever the stage1: asked for, a start that cannot be measured is none.
   if (hasTpm(engine)) promised.add("measured");
   else promised.delete("measured");
-  if (!existsSync("/dev/kvm")) promised.delete("kvm");
+  if (!existsSync("/dev/kvm") || missingVirtualization() !== undefined) promised.delete("kvm");
   if (!selinuxEnforcing()) promised.delete("selinux");
   return promised;
 }

@@ -1,6 +1,7 @@
 /** Whether the processor's help (/dev/kvm) can be had, by QEMU's user too, who owns nothing. */
 
 import { closeSync, openSync, statSync } from "node:fs";
+import { missingVirtualization } from "../../src/host/virtualization.ts";
 
 export const KVM_DEVICE = "/dev/kvm";
 
@@ -12,6 +13,8 @@ type NoAccelerator = { readonly kind: "none"; readonly why: string };
 export function findAccelerator(device: string = KVM_DEVICE): Accelerator {
   const status = statSync(device, { throwIfNoEntry: false });
   if (status === undefined) return { kind: "none", why: `no ${device} on this host` };
+  const missing = missingVirtualization();
+  if (missing !== undefined) return { kind: "none", why: missing };
   try {
     closeSync(openSync(device, "r+"));
   } catch (error) {

@@ -15,6 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { findAccelerator } from "../../stage1/kvm/accelerator.ts";
 import { buildAci } from "./images.ts";
 import { RKT } from "./rkt.ts";
 import { temporaryDirectory } from "./temporary.ts";
@@ -33,7 +34,7 @@ export async function runSelinuxMachine(): Promise<string> {
   const disk = makeDisk(work.path);
   const boot = join(TREE, "boot");
   const file = (prefix: string) => join(boot, readdirSync(boot).find((name) => name.startsWith(prefix)) ?? prefix);
-  const accelerator = existsSync("/dev/kvm") ? "kvm:tcg" : "tcg";
+  const accelerator = findAccelerator().kind === "kvm" ? "kvm:tcg" : "tcg";
   const words = "root=/dev/vda ro console=ttyS0 security=selinux audit=1 init=/opt/test/guest.sh quiet panic=-1";
   const child = spawn(
     "qemu-system-x86_64",
