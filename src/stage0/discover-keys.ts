@@ -17,15 +17,18 @@ export async function offerDiscoveredKeys(engine: Engine, name: string): Promise
     engine.emit({ kind: "debug", source: "image", text });
     return;
   }
+  const { insecure } = engine;
+  // Over a connection that nobody vouches for only where the operator means keys, too (rkt 1.x).
+  if (insecure.tls && !insecure.pubkey) return;
   const options = {
     prefix: name,
     systemConfigDir: engine.systemConfigDir,
     localConfigDir: engine.localConfigDir,
     acceptAll: false,
     // A key over a connection that nobody vouches for is anybody's key.
-    acceptHttps: engine.trustKeysFromHttps && !engine.insecure.tls,
-    allowHttp: engine.insecure.pubkey,
-    skipTlsCheck: engine.insecure.tls,
+    acceptHttps: engine.trustKeysFromHttps && !insecure.tls,
+    allowHttp: insecure.pubkey && insecure.http,
+    skipTlsCheck: insecure.tls,
     dialog: engine.dialog,
     config: loadConfig(engine),
     emit: engine.emit,

@@ -201,6 +201,8 @@ async function fetchAndVerifyWith(
     const { offerDiscoveredKeys } = await import("./discover-keys.ts");
     await offerDiscoveredKeys(engine, reference.name);
   }
+  if (engine.insecure.tls && ["appc", "aci-url", "docker"].includes(reference.kind))
+    engine.emit({ kind: "notice", source: "image", text: "warning: TLS verification has been disabled" });
   const config = loadConfig(engine);
   const search = signatureSearch(engine, reference);
   return whileFetching(engine.dataDir, async () => {

@@ -282,7 +282,37 @@ describe("keys by discovery", () => {
     publish("example.com/app", "1.0");
     const result = await rktFetch(rkt, "--trust-keys-from-https", "--insecure-options=tls", "example.com/app:1.0");
     expect(result.status).toBe(254);
+    expect(result.stderr).toContain("image: warning: TLS verification has been disabled\n");
     expect(result.stderr).toContain("signature made by unknown entity");
+    expect(site.requests.filter((request) => request.includes("key.asc"))).toEqual([]);
+    // With the word for keys they are looked for, and shown to whoever can be asked.
+    const asked = await rktFetch(
+      rkt,
+      "--trust-keys-from-https",
+      "--insecure-options=tls,pubkey",
+      "example.com/app:1.0",
+    );
+    expect(asked.stderr).toContain('pubkey: To trust the key for "example.com/app", do one of the following:');
+    expect(asked.status).toBe(254);
+  });
+
+  test("over plain http only with a word for it and one for keys", async () => {
+    using rkt = testRkt();
+    publish("plain.net/app", "1.0");
+    const tags = [
+      ["ac-discovery", "plain.net", TEMPLATE],
+      ["ac-discovery-pubkeys", "plain.net", "http://plain.net/key.asc"],
+    ] as const;
+    site.pages.set("http://plain.net", discoveryPage(...tags));
+    site.pages.set("http://plain.net/key.asc", { body: signer.publicKey });
+    const keys = () => site.requests.filter((request) => request.includes("key.asc"));
+    for (const option of ["http", "pubkey"]) {
+      expect((await rktFetch(rkt, `--insecure-options=${option}`, "plain.net/app:1.0")).status).toBe(254);
+      expect(keys()).toEqual([]);
+    }
+    const asked = await rktFetch(rkt, "--insecure-options=http,pubkey", "plain.net/app:1.0");
+    expect(keys()).toEqual(["GET http://plain.net/key.asc"]);
+    expect(asked.stderr).toContain('To trust the key for "plain.net/app"');
   });
 
   test("rkt trust --prefix finds them too", async () => {
