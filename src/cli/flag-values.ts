@@ -1,7 +1,7 @@
 /** The values of one set of flags: what a command (FlagValues) or an image of it sees. */
 
-import { internalError, RktError } from "../core/errors.ts";
-import { quoted } from "../core/text.ts";
+import { internalError } from "../core/errors.ts";
+import { parseGoBool } from "../core/go-bool.ts";
 import type { FlagSpec, FlagValues } from "./command.ts";
 import { parseDuration } from "./duration.ts";
 
@@ -13,7 +13,7 @@ export function flagValues(specs: readonly FlagSpec[], given: GivenFlags): FlagV
   const values = (name: string): readonly string[] => given.get(name) ?? [];
   const last = (name: string): string => values(name).at(-1) ?? defaultOf(specs, name);
   return {
-    bool: (name) => parseBool(last(name)),
+    bool: (name) => parseGoBool(last(name), "USAGE"),
     string: last,
     list: (name) => {
       const spec = specOf(specs, name);
@@ -31,7 +31,7 @@ export function flagValues(specs: readonly FlagSpec[], given: GivenFlags): FlagV
 
 /** Throws USAGE unless `value` is of the flag's kind. */
 export function checkValue(spec: FlagSpec, value: string): void {
-  if (spec.kind === "bool") parseBool(value);
+  if (spec.kind === "bool") parseGoBool(value, "USAGE");
   if (spec.kind === "duration") parseDuration(value);
 }
 
@@ -49,11 +49,4 @@ function defaultOf(specs: readonly FlagSpec[], name: string): string {
 
 function splitList(text: string): string[] {
   return text === "" ? [] : text.split(",");
-}
-
-/** Go's strconv.ParseBool. */
-function parseBool(text: string): boolean {
-  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
-  if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
-  throw new RktError("USAGE", `strconv.ParseBool: parsing ${quoted(text)}: invalid syntax`);
 }

@@ -108,14 +108,16 @@ export function readAppOptions(
   const { flags } = image;
   const logged = flags.given("seccomp") ? loggedFilter(flags.string("seccomp")) : undefined;
   const text = (name: string) => (flags.given(name) ? flags.string(name) : undefined);
+  // An empty word leaves what the image says, as under rkt 1.x: scripts pass variables that may be empty.
+  const override = (name: string) => text(name) || undefined;
   const list = (name: string) => (flags.given(name) ? flags.list(name) : undefined);
   return {
-    name: text("name"),
-    exec: text("exec"),
+    name: override("name"),
+    exec: override("exec"),
     args: image.args,
-    user: text("user"),
-    group: text("group"),
-    supplementaryGids: flags.list("supplementary-gids").map(supplementaryGroup),
+    user: override("user"),
+    group: override("group"),
+    supplementaryGids: list("supplementary-gids")?.map(supplementaryGroup),
     workingDirectory: workingDirectory(text("working-dir")),
     readOnlyRootFs: flags.given("readonly-rootfs") ? flags.bool("readonly-rootfs") : undefined,
     environment: parseVariables(flags.list("environment"), "environment"),

@@ -11,8 +11,8 @@ export interface AppOptions {
   readonly args: readonly string[];
   readonly user: string | undefined;
   readonly group: string | undefined;
-  /** Numbers, or names and paths that the image knows. */
-  readonly supplementaryGids: readonly (number | string)[];
+  /** Numbers, or names and paths that the image knows; in place of the image's own. */
+  readonly supplementaryGids: readonly (number | string)[] | undefined;
   readonly workingDirectory: string | undefined;
   readonly readOnlyRootFs: boolean | undefined;
   readonly environment: readonly NameValue[];

@@ -29,9 +29,9 @@ describe("readVariableFile", () => {
   test("skips comments, names the line of an error", () => {
     const dir = mkdtempSync("/tmp/rkt-env-");
     try {
-      writeFileSync(join(dir, "good"), "# c\n; c\n\nA=1\n B=2 \n");
+      writeFileSync(join(dir, "good"), "# c\n; c\n\n \nA=1\r\n B=2 \n");
       writeFileSync(join(dir, "bad"), "A=1\noops\n");
-      expect(readVariableFile(join(dir, "good"))).toEqual([v("A", "1"), v("B", "2")]);
+      expect(readVariableFile(join(dir, "good"))).toEqual([v("A", "1"), v("B", "2 ")]);
       expect(() => readVariableFile(join(dir, "bad"))).toThrow("line 2");
       expect(() => readVariableFile(join(dir, "none"))).toThrow("Cannot read the environment file");
     } finally {
@@ -42,4 +42,10 @@ describe("readVariableFile", () => {
 
 test("callerEnvironment() leaves out variables meant for rkt itself", () => {
   expect(callerEnvironment({ PATH: "/bin", BUN_X: "1", LISTEN_FDS: "2", U: undefined })).toEqual([v("PATH", "/bin")]);
+});
+
+test("callerEnvironment() leaves out names that would make the pod's manifest a wrong one", () => {
+  expect(callerEnvironment({ "BASH_FUNC_x%%": "() { :; }", "a b": "1", "app.name": "x" })).toEqual([
+    v("app.name", "x"),
+  ]);
 });

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
+import { isEnvironmentName } from "../spec/appc/mod.ts";
 
 export interface EnvironmentVariable {
   readonly name: string;
@@ -59,7 +60,8 @@ export function readVariableFile(path: string): EnvironmentVariable[] {
   }
   const seen = new Set<string>();
   return text.split("\n").flatMap((raw, index) => {
-    const line = raw.trim();
+    // White space at the end is the value's, as for rkt 1.x; a carriage return is not.
+    const line = raw.replace(/\r$/, "").trimStart();
     if (line === "" || line.startsWith("#") || line.startsWith(";")) return [];
     const equals = line.indexOf("=");
     if (equals < 1)
@@ -72,9 +74,14 @@ export function readVariableFile(path: string): EnvironmentVariable[] {
   });
 }
 
-/** The caller's environment, without what the runtime or a supervisor put there for rkt itself. */
+/**
+ * The caller's environment, without what the runtime or a supervisor put there for rkt itself, and without names that a manifest cannot have: a shell's exported
+ * functions ("BASH_FUNC_x%%").
+ */
 export function callerEnvironment(env: Readonly<Record<string, string | undefined>>): EnvironmentVariable[] {
   return Object.entries(env).flatMap(([name, value]) =>
-    value === undefined || name === "" || /^(BUN_|RKT_LOCK_FD$|LISTEN_)/.test(name) ? [] : [{ name, value }],
+    value === undefined || !isEnvironmentName(name) || /^(BUN_|RKT_LOCK_FD$|LISTEN_)/.test(name)
+      ? []
+      : [{ name, value }],
   );
 }

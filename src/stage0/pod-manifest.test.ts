@@ -19,7 +19,7 @@ const NO_OPTIONS: AppOptions = {
   args: [],
   user: undefined,
   group: undefined,
-  supplementaryGids: [],
+  supplementaryGids: undefined,
   workingDirectory: undefined,
   readOnlyRootFs: undefined,
   environment: [],
@@ -88,6 +88,18 @@ describe("buildPodManifest", () => {
       { volumes, mounts: [parseMount("volume=b,target=/m")] },
     );
     expect(manifest.apps[0]?.mounts.map((mount) => String(mount.volume))).toEqual(["a"]);
+  });
+
+  test("keeps the first of an app's mounts at one path", () => {
+    const volumes = [parseVolume("a,kind=empty"), parseVolume("b,kind=empty")];
+    const mounts = [parseMount("volume=a,target=/m"), parseMount("volume=b,target=/m/")];
+    expect(build({ mounts }, { volumes }).apps[0]?.mounts.map(({ volume }) => String(volume))).toEqual(["a"]);
+  });
+
+  test("lets --supplementary-gids replace the image's groups, which may be more than the operator wants", () => {
+    const image = { ...IMAGE, app: { ...BLANK_APP, exec: ["/bin/sh"], supplementaryGids: [0, 42] } };
+    expect(build({}, {}, image).apps[0]?.app?.supplementaryGids).toEqual([0, 42]);
+    expect(build({ supplementaryGids: [7, "web"] }, {}, image).apps[0]?.app?.supplementaryGids).toEqual([7, "web"]);
   });
 
   test("replaces isolators of the image and refuses both capability sets", () => {

@@ -155,7 +155,7 @@ function buildApp(request: RequestedApp, environment: PodEnvironment): App {
     exec: [...(options.exec === undefined ? base.exec : [options.exec]), ...options.args],
     user: options.user ?? base.user,
     group: options.group ?? base.group,
-    supplementaryGids: [...base.supplementaryGids, ...options.supplementaryGids],
+    supplementaryGids: options.supplementaryGids ?? base.supplementaryGids,
     workingDirectory: options.workingDirectory ?? base.workingDirectory,
     environment: mergeEnvironment(environment, base.environment, options.environment),
     isolators: mergeIsolators(base.isolators, options),
@@ -214,11 +214,15 @@ export function memoryIsolator(amount: string): Isolator {
   return isolator;
 }
 
-/** Two mounts at one path: the app's own wins over the pod's. */
+/** Of mounts at one path the first counts, the app's own before the pod's (rkt 1.x). */
 function mergeMounts(own: readonly Mount[], podWide: readonly Mount[]): Mount[] {
   const clean = (path: string) => posix.normalize(`/${path}`).replace(/\/$/, "");
-  const paths = new Set(own.map((mount) => clean(mount.path)));
-  return [...own, ...podWide.filter((mount) => !paths.has(clean(mount.path)))];
+  const byPath = new Map<string, Mount>();
+  for (const mount of [...own, ...podWide]) {
+    const path = clean(mount.path);
+    if (!byPath.has(path)) byPath.set(path, mount);
+  }
+  return [...byPath.values()];
 }
 
 /** Throws USAGE in rkt's words for a mount whose volume the pod lacks. */

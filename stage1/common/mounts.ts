@@ -38,7 +38,10 @@ export function appMounts(manifest: PodManifest, app: RuntimeApp, recursiveByDef
         `dangling mount point ${quoted(mount.path)}: volume ${quoted(mount.volume)} not found`,
       );
     }
-    const point = points.find((one) => cleanTarget(one.path, app.name) === cleanTarget(mount.path, app.name));
+    // Whichever the image's mount point goes by: rkt 1.x looked for the name, but a path that the image wants read-only is one under any name.
+    const point =
+      points.find((one) => one.name === mount.volume) ??
+      points.find((one) => cleanTarget(one.path, app.name) === cleanTarget(mount.path, app.name));
     make(volume, mount.path, point?.readOnly ?? false);
   }
   const unfilled: { name: string; path: string }[] = [];

@@ -49,6 +49,17 @@ test("every step is told, and no secret", () => {
   expect(lines.join()).not.toContain("secret");
 });
 
+test("a mount of the volume that an image's mount point is called after is as read-only as that", () => {
+  const volumes = [parseVolume("data,kind=empty"), parseVolume("other,kind=empty")];
+  const told = (mount: string) =>
+    plan({ ...BLANK_POD_MANIFEST, volumes, apps: [app({ mounts: [parseMount(mount)] })] }, RUN, true).join("\n");
+  expect(told("volume=data,target=/elsewhere")).toContain('at "/elsewhere", read-only');
+  expect(told("volume=other,target=/srv/data")).toContain(
+    'volume other, empty, mode 0755, owner 0:0, at "/srv/data", read-only',
+  );
+  expect(told("volume=other,target=/else")).toContain('at "/else"\n');
+});
+
 test("a mount point without a volume, and a mount without one", () => {
   const manifest = { ...BLANK_POD_MANIFEST, apps: [app({})] };
   expect(plan(manifest, RUN, true)).toContain('app web: mount point data at "/srv/data": the image\'s own files');

@@ -1,6 +1,7 @@
 /** Volumes, mounts and ports as flags write them (`--volume`, `--mount`, `--mnt-volume`, `--port`). Errors are INVALID_INPUT in rkt's words. */
 
 import { RktError } from "../../core/errors.ts";
+import { parseGoBool } from "../../core/go-bool.ts";
 import { quoted } from "../../core/text.ts";
 import type { Place } from "../document.ts";
 import { ipVersion } from "../ip.ts";
@@ -81,7 +82,7 @@ function volumeOf(fields: ReadonlyMap<string, string>, flag: string): Volume {
   const object: Record<string, JsonValue> = {};
   for (const [key, value] of fields) {
     if (["name", "kind", "source", "mode", "size", "relabel"].includes(key)) object[key] = value;
-    else if (key === "readOnly" || key === "recursive") object[key] = parseBool(value);
+    else if (key === "readOnly" || key === "recursive") object[key] = parseGoBool(value, "INVALID_INPUT");
     else if (key === "uid" || key === "gid") object[key] = parseId(value);
     else throw invalid(`unknown volume parameter ${quoted(key)}`);
   }
@@ -115,13 +116,6 @@ function setOnce(fields: Map<string, string>, key: string, value: string): void 
   const before = fields.get(key);
   if (before !== undefined) throw invalid(`label ${key} with multiple values [${quoted(before)} ${quoted(value)}]`);
   fields.set(key, value);
-}
-
-/** Go's strconv.ParseBool. */
-function parseBool(text: string): boolean {
-  if (["1", "t", "T", "true", "TRUE", "True"].includes(text)) return true;
-  if (["0", "f", "F", "false", "FALSE", "False"].includes(text)) return false;
-  throw invalid(`strconv.ParseBool: parsing ${quoted(text)}: invalid syntax`);
 }
 
 function parseId(text: string): number {

@@ -23,6 +23,8 @@ describe("isolators", () => {
     expect(cpuShares([])).toBeUndefined();
     expect(oomScoreAdj([])).toBeUndefined();
     expect(noNewPrivileges([])).toBe(false);
+    const both = [true, false].map((value) => ({ name: ISOLATOR.noNewPrivileges, value }));
+    expect(noNewPrivileges(both)).toBe(true);
     expect(capabilitySets([])).toEqual({ retain: undefined, remove: undefined });
     expect(seccompFilter([])).toBeUndefined();
   });

@@ -55,8 +55,11 @@ export function oomScoreAdj(isolators: readonly Isolator[]): number | undefined 
   return read(isolators, ISOLATOR.oomScoreAdj, score);
 }
 
+/** One of several that says so is enough, as in rkt 1.x. */
 export function noNewPrivileges(isolators: readonly Isolator[]): boolean {
-  return read(isolators, ISOLATOR.noNewPrivileges, flag) ?? false;
+  return isolators.some(
+    (one) => one.name === ISOLATOR.noNewPrivileges && read([one], ISOLATOR.noNewPrivileges, flag) === true,
+  );
 }
 
 export function capabilitySets(isolators: readonly Isolator[]): CapabilitySets {
