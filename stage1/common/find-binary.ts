@@ -4,7 +4,8 @@ import { join, normalize } from "node:path";
 import { ExitStatus, RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
 import { type Host, S } from "../../src/host/mod.ts";
-import type { RuntimeApp } from "../../src/spec/appc/mod.ts";
+import { type App, BLANK_APP, type RuntimeApp } from "../../src/spec/appc/mod.ts";
+import { DEFAULT_PATH } from "./app-environment.ts";
 import { programObstacle } from "./check-program.ts";
 import { statInRoot } from "./in-root.ts";
 
@@ -16,9 +17,9 @@ export function findProgram(
   host: Host,
   root: number,
   app: RuntimeApp,
-  path: string,
   mounts: readonly { readonly target: string }[],
 ): string {
+  const path = searchPath(app.app ?? BLANK_APP);
   const mounted = (file: string) => mounts.some(({ target }) => file === target || file.startsWith(`${target}/`));
   const program = app.app?.exec[0] ?? "";
   const found = program.startsWith("/")
@@ -38,6 +39,15 @@ export function findProgram(
       hint: obstacle.hint,
     },
   );
+}
+
+/**
+ * Where a program that is named without a directory is looked for. In an app that sets no PATH, first in its working directory, /bin and /usr/bin (rkt 1.x, as
+ * execvp(3) without PATH); then in what it is given for PATH.
+ */
+function searchPath({ environment, workingDirectory }: App): string {
+  const own = environment.find(({ name }) => name === "PATH")?.value;
+  return own ?? [workingDirectory || "/", "/bin", "/usr/bin", DEFAULT_PATH].join(":");
 }
 
 /** Below what is mounted later it cannot be looked at. Throws NOT_FOUND or INVALID_INPUT: systemd would tell only that there is none, from inside the pod. */

@@ -23,7 +23,7 @@ import {
 } from "../../src/host/mod.ts";
 import type { App, PodManifest, RuntimeApp } from "../../src/spec/appc/mod.ts";
 import { logsDeniedCalls, type RunArguments, recordsExit, restartOf } from "../../src/stage1-contract/mod.ts";
-import { appEnvironment, DEFAULT_PATH } from "../common/app-environment.ts";
+import { appEnvironment } from "../common/app-environment.ts";
 import { attach } from "../common/attach.ts";
 import { checkWorkingDirectory, findProgram } from "../common/find-binary.ts";
 import { resolveIdentity } from "../common/identity.ts";
@@ -70,7 +70,7 @@ export const run: RunEntrypoint = async (argv, io) => {
   const [program = "", ...args] = app.app.exec;
   const { mounts, unfilled } = appMounts(manifest, app, false);
   checkWorkingDirectory(host, root, app, mounts);
-  const binary = findProgram(host, root, app, environment.get("PATH") ?? DEFAULT_PATH, mounts);
+  const binary = findProgram(host, root, app, mounts);
   const [missing] = unfilled;
   if (missing !== undefined)
     throw new RktError("INVALID_INPUT", `missing volume for mountpoint ${quoted(missing.name)}`, {

@@ -67,7 +67,8 @@ export const run: RunEntrypoint = async (argv, io) => {
   const layout = detectCgroups();
   const cgroup = joinCgroup(io, uuid, layout);
   writeFileSync(files.pid, `${process.pid}\n`, { mode: 0o644 });
-  const prepared = prepareApps(io, files, manifest, { inherited: [] });
+  const journal = journalOf(manifest);
+  const prepared = prepareApps(io, files, manifest, { inherited: [], journal: journal !== "no" });
   const logs = openLogs(host, logDirectory(manifest));
   for (const name of unlimitedDisks(manifest))
     io.emit({
@@ -98,7 +99,6 @@ export const run: RunEntrypoint = async (argv, io) => {
   const sysctls = podSysctls(manifest, { net: true, ipc: true });
   const hostname = run.hostname ?? `rkt-${uuid}`;
   const resolver = resolverBinds(root, run.dnsMode ?? { resolv: "default", hosts: "default" }, hostname, network?.dns);
-  const journal = journalOf(manifest);
   const named = journal === "no" || input !== "none" ? undefined : journal === "only" ? "output" : "console";
   const console = input === "terminal" || named === "console";
   if (journal !== "no") mkdirSync(join(root, "var/log/journal"), { recursive: true, mode: 0o755 });

@@ -97,7 +97,8 @@ export function furnishRoot(host: Host, stage1: number, root: number, app: AppMo
     if (shm === undefined) shared.attached.set(SHARED_MEMORY, openInRoot(host, root, SHARED_MEMORY, O.PATH));
     if (shared.dev.ids !== undefined) mountSys(host, root, app);
   }
-  for (const bind of shared.resolver) if (bind.always || !app.hasHosts) bindResolver(host, stage1, root, bind);
+  for (const bind of shared.resolver)
+    if (bind.always || !app.hasHosts) bindResolver(host, stage1, root, bind, bind.readOnly || app.readOnlyRoot);
   if (app.readOnlyRoot) readOnly(host, root, 0);
   for (const { path, fd } of writable)
     attach(host, root, { fd, isDirectory: true, target: path, what: "a mount point" });
@@ -121,9 +122,9 @@ function attachVolume(host: Host, root: number, one: AppVolume, attached: Map<st
   }
 }
 
-function bindResolver(host: Host, stage1: number, root: number, bind: ResolverBind): void {
+function bindResolver(host: Host, stage1: number, root: number, bind: ResolverBind, readOnly: boolean): void {
   const fd = cloneInRoot(host, stage1, bind.source, 0);
-  if (bind.readOnly) makeReadOnly(host, fd);
+  if (readOnly) makeReadOnly(host, fd);
   attach(host, root, { fd, isDirectory: false, target: bind.target, what: "the pod's file" });
 }
 

@@ -36,7 +36,7 @@ export const appAdd: Entrypoint = async (argv, io) => {
   const app = prepareApp(
     io,
     new PodFiles(podDir),
-    { manifest, inherited: [], context: later.dev.context },
+    { manifest, inherited: [], context: later.dev.context, journal: later.dev.journal !== undefined },
     runtimeApp,
     new Map(),
   );

@@ -6,16 +6,17 @@ import { RktError } from "../../src/core/errors.ts";
 import { quoted } from "../../src/core/text.ts";
 import { type Host, isDirectory, isErrno, O } from "../../src/host/mod.ts";
 import { type App, apparmorProfile, type PodManifest, type RuntimeApp, type Volume } from "../../src/spec/appc/mod.ts";
-import { appEnvironment, DEFAULT_PATH } from "../common/app-environment.ts";
+import { appEnvironment } from "../common/app-environment.ts";
 import { checkWorkingDirectory, findProgram } from "../common/find-binary.ts";
 import { resolveIdentity } from "../common/identity.ts";
-import { makeDirectoryInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
+import { makeDirectoryInRoot, makeFileInRoot, openInRoot, openRoot, statInRoot } from "../common/in-root.ts";
 import type { Stage1Io } from "../common/io.ts";
 import { appMounts } from "../common/mounts.ts";
 import { supportsNotify } from "../common/notify.ts";
 import { type OpenVolume, openVolume, type VolumeUsers } from "../common/volumes.ts";
 import type { AppMounts } from "./app-mounts.ts";
 import { ioMux } from "./iomux.ts";
+import { JOURNAL_SOCKETS } from "./sandbox.ts";
 import { appSockets, type InheritedSocket } from "./sockets.ts";
 import type { AppUnit } from "./units.ts";
 
@@ -48,12 +49,14 @@ export interface PodSettings {
   readonly users?: VolumeUsers | undefined;
   /** SELinux context of the pod's files. */
   readonly context?: string | undefined;
+  /** The pod has a journal. */
+  readonly journal: boolean;
 }
 
 export function prepareApp(
   io: Stage1Io,
   files: PodFiles,
-  { manifest, inherited, users, context }: PodSettings & { readonly manifest: PodManifest },
+  { manifest, inherited, users, context, journal }: PodSettings & { readonly manifest: PodManifest },
   runtimeApp: RuntimeApp,
   memory: Map<string, OpenVolume>,
 ): PodApp {
@@ -78,10 +81,11 @@ export function prepareApp(
   const root = openRoot(host, files.appRootfs(name));
   try {
     for (const [path, mode] of DIRECTORIES) host.close(makeDirectoryInRoot(host, root, path, mode));
+    if (journal) for (const path of JOURNAL_SOCKETS) makeFileInRoot(host, root, path);
     linkMtab(host, root);
     const identity = resolveIdentity(host, root, app, users?.ids);
     const environment = appEnvironment(name, app.environment, identity);
-    const binary = findProgram(host, root, runtimeApp, environment.get("PATH") ?? DEFAULT_PATH, mounts);
+    const binary = findProgram(host, root, runtimeApp, mounts);
     const writable = unfilled.filter((point) => makePoint(host, root, point.path)).map((point) => point.path);
     checkWorkingDirectory(host, root, runtimeApp, mounts);
     for (const point of unfilled)

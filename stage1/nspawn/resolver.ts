@@ -7,6 +7,7 @@ import type { NetworkDns } from "../../src/network/mod.ts";
 export interface ResolverBind {
   readonly source: string;
   readonly target: string;
+  /** False: an app whose root can be written may write it, as many images do at their start; the pod's apps have it in common. */
   readonly readOnly: boolean;
   /** False: only for apps whose image has no such file. */
   readonly always: boolean;
@@ -20,7 +21,7 @@ export function resolverBinds(
 ): ResolverBind[] {
   const binds: ResolverBind[] = [{ source: "/etc/hostname", target: "/etc/hostname", readOnly: true, always: true }];
   const bind = (name: string, target: string, always: boolean) =>
-    binds.push({ source: `/etc/${name}`, target, readOnly: true, always });
+    binds.push({ source: `/etc/${name}`, target, readOnly: false, always });
   const write = (name: string, content: string) => writeFileSync(join(root, "etc", name), content, { mode: 0o644 });
   if (mode.resolv === "stage0") bind("rkt-resolv.conf", "/etc/resolv.conf", true);
   else if (mode.resolv === "host" && existsSync("/etc/resolv.conf")) {

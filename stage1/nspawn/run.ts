@@ -69,7 +69,9 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const cgroup = joinCgroup(io, uuid, layout);
   writeFileSync(files.ppid, `${process.pid}\n`, { mode: 0o644 });
   const inherited = inheritedSockets(caller.listenFds);
-  const prepared = inPod(() => prepareApps(io, files, manifest, { inherited, users, context: label?.file }));
+  const journal = writesJournal(manifest);
+  const settings = { inherited, users, context: label?.file, journal: journal !== "no" };
+  const prepared = inPod(() => prepareApps(io, files, manifest, settings));
   const logs = openLogs(host, logDirectory(manifest), users);
   const served = portsWithSocket(manifest, inherited);
   limitPod(io, manifest, cgroup, layout);
@@ -91,7 +93,6 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const hostname = run.hostname ?? `rkt-${uuid}`;
   const dnsMode = run.dnsMode ?? { resolv: "default", hosts: "default" };
   const resolver = inPod(() => resolverBinds(files.stage1Rootfs, dnsMode, hostname, network?.dns));
-  const journal = writesJournal(manifest);
   const named = journal === "no" || input !== "none" ? undefined : journal === "only" ? "output" : "console";
   const console = input === "terminal" || named === "console";
   const dev = { console, journal: named, ids, context: label?.file } as const;

@@ -36,6 +36,8 @@ export interface SandboxOptions {
   readonly console: boolean;
   /** The pod has a user namespace. */
   readonly privateUsers: boolean;
+  /** "too": apps write to the pod's journal, which copies to the console; "only": to the journal; "no": straight to the console, and there is no journal. */
+  readonly journal: "no" | "too" | "only";
   /** The running kernel's release. */
   readonly kernel: string;
   readonly limits: readonly NamedLimit[];
@@ -71,6 +73,12 @@ const HIDDEN = [
   ...["/proc/sched_debug", "/proc/kcore", "/proc/kmem", "/proc/mem"],
 ];
 
+/**
+ * Where syslog(3) (by /dev/log, dev.ts) and sd_journal_send(3) write to. Not the third, for streams: it lets an app's root say which app a line is from
+ * (systemd, journald-stream.c).
+ */
+export const JOURNAL_SOCKETS = ["dev-log", "socket"].map((name) => `/run/systemd/journal/${name}`);
+
 function fileSystems({ volumes }: Sandbox, options: SandboxOptions): string[] {
   const covers = (path: string) => volumes.some(({ target }) => target === path || target.startsWith(`${path}/`));
   const binds = [
@@ -81,8 +89,15 @@ function fileSystems({ volumes }: Sandbox, options: SandboxOptions): string[] {
     ...(options.console ? ["/dev/console:/dev/console:norbind"] : []),
   ];
   const hidden = options.disablePaths ? [] : HIDDEN.filter((path) => !covers(path)).map((path) => `-+${path}`);
+  const sockets =
+    options.journal === "no"
+      ? []
+      : JOURNAL_SOCKETS.filter((path) => !volumes.some(({ target }) => path.startsWith(`${target}/`)));
   return [
     ...(binds.length === 0 ? [] : [`BindPaths=${binds.join(" ")}`]),
+    ...(sockets.length === 0
+      ? []
+      : [`BindReadOnlyPaths=${sockets.map((path) => `${path}:${path}:norbind`).join(" ")}`]),
     ...(hidden.length === 0 ? [] : [`InaccessiblePaths=${hidden.join(" ")}`]),
   ];
 }

@@ -114,6 +114,16 @@ describe("an app's units", () => {
     }
     expect(files.get("app-a\\x2db.slice")).toContain("MemoryMax=64000000\n");
   });
+  test("the pod's journal can be written to by syslog(3), but not by streams, which say themselves whose they are", () => {
+    const sockets =
+      "BindReadOnlyPaths=/run/systemd/journal/dev-log:/run/systemd/journal/dev-log:norbind /run/systemd/journal/socket:/run/systemd/journal/socket:norbind";
+    for (const journal of ["too", "only"] as const) {
+      const files = units({}, 0, { ...OPTIONS, journal });
+      for (const name of ["a-b.service", "enter-a-b@.service"])
+        expect(lines(files.get(name), "BindReadOnlyPaths")).toEqual([sockets]);
+    }
+    expect(lines(units({}).get("a-b.service"), "BindReadOnlyPaths")).toEqual([]);
+  });
   test("an AppArmor profile holds for the app and for what is entered into it", () => {
     const files = units({ isolators: [apparmorIsolator("web-server")] });
     for (const name of ["a-b.service", "enter-a-b@.service"])

@@ -33,8 +33,6 @@ export type AppInput = "none" | "terminal" | "fifo";
 
 export interface UnitOptions extends SandboxOptions {
   readonly input: AppInput;
-  /** "too": apps write to the pod's journal, which copies to the console; "only": to the journal; "no": straight to the console. */
-  readonly journal: "no" | "too" | "only";
   /** The app is started and stopped while the pod runs on. */
   readonly mutable: boolean;
   /** Ended apps may be started again, by app-ended. */

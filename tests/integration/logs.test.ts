@@ -25,6 +25,29 @@ const app = (name: string, script: string) => [image, `--name=${name}`, "--exec=
 const lines = (text: string) => text.split("\n").filter((line) => line !== "");
 const ended = (pod: string) => until("the pod's end", () => !rkt.ok(["status", pod]).startsWith("state=running"));
 
+test("what an app says by syslog(3) is in its journal, under its own name whatever it claims; also under a read-only root", async () => {
+  // A sender that is gone before journald looks has no name there.
+  const script = "{ echo hello from $(id -u); sleep 1; } | logger -t two";
+  for (const flags of [[], ["--readonly-rootfs=true", "--user=7"]]) {
+    const words = [
+      "run",
+      "--detach",
+      "--net=none",
+      image,
+      "--name=one",
+      ...flags,
+      "--exec=/bin/sh",
+      "--",
+      "-c",
+      script,
+    ];
+    const pod = rkt.ok([INSECURE, ...words]).trim();
+    await ended(pod);
+    expect(rkt.ok(["logs", "--app=one", pod])).toBe(`hello from ${flags.length === 0 ? 0 : 7}\n`);
+    rkt.ok(["rm", pod]);
+  }
+});
+
 describe("a pod with a journal", () => {
   let pod: string;
   beforeAll(async () => {

@@ -51,6 +51,40 @@ export function identityCases(stage1: Stage1): void {
     expect(rkt.run([...words, ...app]).stdout).toContain("greeted /srv/tools/bin/greet you");
   });
 
+  test("an app without PATH is looked for in its directory first, then in /bin, as by rkt 1.x", () => {
+    const image = addImage(stage1, "pathless", {
+      "opt/bin/true": "#!/bin/sh\necho its own $0\n",
+      "opt/bin/server": "#!/bin/sh\necho started $0 $PATH\n",
+      "usr/local/bin/sh": "#!/bin/sh\necho wrong\n",
+    });
+    const start = (exec: string, ...rest: string[]) =>
+      stage1.rkt.run([
+        ...["--insecure-options=image", "run", `--stage1-name=coreos.com/rkt/stage1-${stage1.flavor}`, "--net=none"],
+        ...[image, "--working-dir=/opt/bin", `--exec=${exec}`, ...rest],
+      ]).stdout;
+    expect(start("server")).toMatch(/^started \/opt\/bin\/server \/usr\/local\/sbin:/);
+    expect(start("true")).toStartWith("its own /opt/bin/true");
+    expect(start("sh", "--", "-c", "echo right")).toStartWith("right");
+  });
+
+  test("--supplementary-gids takes the place of the image's own groups", () => {
+    const image = addImage(
+      stage1,
+      "groups",
+      {},
+      { app: { exec: ["/bin/sh"], user: "7", group: "8", supplementaryGIDs: [0, 42] } },
+    );
+    expect(
+      lines(run(stage1, "id -G", { image }).stdout)[0]
+        ?.split(" ")
+        .sort(),
+    ).toEqual(["0", "42", "8"]);
+    const groups = run(stage1, "id -G", { image, app: ["--supplementary-gids=9"] })
+      .stdout.trim()
+      .split(" ");
+    expect(groups.sort()).toEqual(["8", "9"]);
+  });
+
   test("a working directory that is not there is told before anything runs", () => {
     for (const [directory, text] of [
       ["/nowhere", 'Cannot start app "app": its working directory "/nowhere" does not exist in the image'],
