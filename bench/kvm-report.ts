@@ -1,6 +1,7 @@
 /** The page of `make bench-kvm`. */
 
 import { existsSync, readFileSync } from "node:fs";
+import { findAccelerator } from "../stage1/kvm/accelerator.ts";
 import { QEMU } from "./kvm-untrimmed.ts";
 import { median, run } from "./measure.ts";
 import type { ResidentProcess } from "./memory.ts";
@@ -68,7 +69,7 @@ export function report(
     "- **Debian's kernel in q35, untrimmed**: what there would be without anything of rkt's ([bench/kvm-untrimmed.ts](../../bench/kvm-untrimmed.ts)). `linux-image-cloud-amd64` as packaged, `-machine q35 -accel tcg -cpu max` with the default devices, the command line `console=ttyS0`; an initramfs of busybox and seven of Debian's drivers with their signatures; the stage1's tree, which virtiofsd shares with its default options; in it systemd with its ordinary unit path and one unit, which prints a line; power off. It counts from the start of virtiofsd to QEMU's end: no image, no store, no sandbox.",
     "",
     `- commit ${around.commit}, ${around.date} UTC, ${around.runs} rounds, after one that warms up`,
-    `- ${around.machine}; ${around.system}; ${existsSync("/dev/kvm") ? "with KVM" : "no KVM: the processor is emulated"}`,
+    `- ${around.machine}; ${around.system}; ${findAccelerator().kind === "kvm" ? "with KVM" : "no KVM: the processor is emulated"}`,
     `- load average at the start: ${around.load}`,
     `- ${run([QEMU, "--version"]).split("\n")[0]}`,
     "",

@@ -70,7 +70,7 @@ export async function checkNetworks(input: CommandInput, repair: boolean): Promi
         for (const problem of problems) await note(problem);
       } else if (hasNetwork(pod)) {
         const message = "it has ended, and its network is still there: rkt gc, or rkt rm, gives it back";
-        const mend = async () => void (await giveNetworkBack(engine, remover, pod, 0));
+        const mend = async () => void (await giveNetworkBack(engine, remover, pod));
         await note({ kind: "ended", pod: pod.uuid, network: undefined, message, mend }, "leftover");
       }
       if (pod.state === "running" || hasNetwork(pod)) known.push({ uuid: pod.uuid, podDir: pod.dir });

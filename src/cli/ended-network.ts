@@ -5,8 +5,8 @@ import { PodFiles } from "../core/data-dir.ts";
 import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
-import { lockWithBackoff, unlock } from "../host/lock.ts";
-import { type Pod, podProcessesEnded, type Remover } from "../pod/mod.ts";
+import { tryLock, unlock } from "../host/lock.ts";
+import type { Pod, Remover } from "../pod/mod.ts";
 import { builtinFlavor } from "../stage0/builtin-stage1.ts";
 import { stage1Tree } from "../stage0/call-stage1.ts";
 import { formatGcArguments } from "../stage1-contract/ending-arguments.ts";
@@ -17,23 +17,16 @@ export function hasNetwork(pod: Pod): boolean {
 }
 
 /**
- * Waits up to `patience` milliseconds for the pod's end, and has its stage1 give the network back. False when the pod has not ended by then, is being removed by
- * another process, or has a stage1 of somebody else, whose `gc` may expect the pod among the garbage. Throws STAGE1 when something is left; gc tries again.
+ * Has the stage1 of a pod that has ended give the network back. False when the pod runs, is being removed by another process, or has a stage1 of somebody else, whose `gc` may expect the
+ * pod among the garbage. Throws STAGE1 when something is left; gc tries again.
  */
-export async function giveNetworkBack(engine: Engine, remover: Remover, pod: Pod, patience: number): Promise<boolean> {
+export async function giveNetworkBack(engine: Engine, remover: Remover, pod: Pod): Promise<boolean> {
   if (!hasNetwork(pod) || !hasOwnStage1(engine, pod)) return false;
-  const deadline = performance.now() + patience;
-  try {
-    // Shared: it keeps out gc, and whoever reads the pod's state meanwhile does not take this for its running.
-    await lockWithBackoff(remover.host, pod.fd, "shared", { what: `pod ${quoted(pod.uuid)}`, timeout: patience });
-  } catch (error) {
-    if (error instanceof RktError && error.code === "CONFLICT") return false;
-    throw error;
-  }
+  // Shared: it keeps out gc, and whoever reads the pod's state meanwhile does not take this for its running.
+  if (!tryLock(remover.host, pod.fd, "shared")) return false;
   try {
     if (!hasNetwork(pod)) return false; // Another process was faster, or has moved the pod.
-    const left = { dir: `/proc/self/fd/${pod.fd}`, uuid: pod.uuid };
-    if (!(await podProcessesEnded(remover.processes, left, deadline - performance.now()))) return false;
+    if (remover.processes.populated(`/proc/self/fd/${pod.fd}`, pod.uuid)) return false;
     const argv = formatGcArguments(
       { uuid: pod.uuid, debug: remover.debug, localConfig: remover.localConfigDir },
       OWN_INTERFACE,

@@ -4,10 +4,11 @@
  */
 
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
+import { childrenOf } from "../host/child-processes.ts";
 import { O, RESOLVE, SIGNAL } from "../host/constants.ts";
 import { isErrno } from "../host/errno.ts";
 import { linux } from "../host/mod.ts";
@@ -138,8 +139,7 @@ async function journalctl(
 /** unshare(1) is deaf to TERM while it waits, and its child, having changed its user, no longer dies with it: so that child is killed, and unshare ends. */
 function killChildren(pid: number | undefined): void {
   if (pid === undefined) return;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").split(" ").filter(Boolean);
-  for (const child of children) linux.kill(Number(child), SIGNAL.KILL);
+  for (const child of childrenOf(pid)) linux.kill(child, SIGNAL.KILL);
 }
 
 /** The stage1 that wrote the journal brings the journalctl that understands it; one that ran the host's systemd is read by the host's. From the tree, which only root writes. */

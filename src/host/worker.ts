@@ -13,6 +13,7 @@ import confineProgram from "../../build/confine.elf" with { type: "file" };
 import { RktError } from "../core/errors.ts";
 import { printable, quoted } from "../core/text.ts";
 import type { Account } from "./accounts.ts";
+import { childrenOf } from "./child-processes.ts";
 import { type Confinement, confinementWords } from "./confinement.ts";
 import { linux } from "./linux.ts";
 import { ALIVE } from "./worker-alive.ts";
@@ -109,7 +110,7 @@ export function startWorker(options: WorkerOptions): Worker {
  * the first process of a pid namespace, the end of everything it started. A killed launcher would end before.
  */
 function killWorker(child: ChildProcess): void {
-  const children = childrenOf(child.pid);
+  const children = child.pid === undefined ? [] : childrenOf(child.pid);
   for (const pid of children) {
     try {
       process.kill(pid, "SIGKILL");
@@ -118,15 +119,6 @@ function killWorker(child: ChildProcess): void {
     }
   }
   if (children.length === 0) child.kill("SIGKILL");
-}
-
-/** proc_pid_task_children(5): complete for a process with one thread that is stopped or, like a launcher, waits. */
-function childrenOf(pid: number | undefined): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
 }
 
 /** A descriptor of confine, a file in memory: it is a part of the executable, and no place of the host has to be found that may hold programs. */

@@ -27,7 +27,9 @@ describe("claiming", () => {
     const data = dataDir();
     const made = lockedPod(data);
     writeFileSync(join(made.dir, "pod"), JSON.stringify({ apps: [] }));
-    const child = Bun.spawn(["sh", "-c", "sleep 60 & echo $!; wait"], { stdout: "pipe" });
+    // As systemd-nspawn does: a child that is no init, and ends, before the one that is.
+    const script = "sleep 0.1; exec unshare --user --pid --fork --kill-child sleep 60";
+    const child = Bun.spawn(["sh", "-c", script]);
     try {
       writeFileSync(join(made.dir, "ppid"), `${child.pid}\n`);
       const running = runningPod(data, linux, made.uuid);

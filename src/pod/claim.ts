@@ -1,10 +1,10 @@
 /** Pods that another command works on: the prepared one that is about to run, the running one that is entered. */
 
-import { readdirSync, readFileSync } from "node:fs";
 import type { DataDir } from "../core/data-dir.ts";
 import { RktError } from "../core/errors.ts";
 import type { PreparedPod, RunningPod } from "../core/spine.ts";
 import { quoted } from "../core/text.ts";
+import { childrenOf, isInit } from "../host/child-processes.ts";
 import type { Host } from "../host/host.ts";
 import { tryLock } from "../host/lock.ts";
 import { closePod, findPod, lookAgain, type Pod, podReader } from "./find.ts";
@@ -63,40 +63,16 @@ export function runningPod(
   throw new RktError("WRONG_STATE", `pod ${quoted(uuid)} isn't currently running`);
 }
 
-/** `pid`, or the only child of the process in `ppid`; undefined while there is none. Throws WRONG_STATE when the supervisor has several. */
+/**
+ * `pid`, or the pod's init, the only such child of the process in `ppid`; undefined while there is none: systemd-nspawn first has a child that sets the pod up, makes its init and ends. Throws
+ * WRONG_STATE when the supervisor has several.
+ */
 export function firstProcess(host: Host, pod: Pod): number | undefined {
   const pid = readPodNumber(host, pod, "pid");
   if (pid !== undefined) return pid;
   const supervisor = readPodNumber(host, pod, "ppid");
   if (supervisor === undefined) return undefined;
-  const [child, ...others] = childrenOf(supervisor);
+  const [child, ...others] = childrenOf(supervisor).filter(isInit);
   if (others.length > 0) throw new RktError("WRONG_STATE", `too many children of pid ${supervisor}`);
   return child;
-}
-
-function childrenOf(pid: number): number[] {
-  try {
-    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1");
-    return text
-      .split(" ")
-      .filter((word) => word !== "")
-      .map(Number);
-  } catch {
-    return childrenBySearch(pid);
-  }
-}
-
-/** For kernels without CONFIG_PROC_CHILDREN. */
-function childrenBySearch(parent: number): number[] {
-  return readdirSync("/proc")
-    .filter((name) => {
-      if (!/^[0-9]+$/.test(name)) return false;
-      try {
-        const stat = readFileSync(`/proc/${name}/stat`, "latin1");
-        return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1] === String(parent);
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
 }

@@ -29,7 +29,7 @@ export { type AppNames, appImageName, appNames } from "./names.ts";
 export { createPod, ensurePodDirs, movePod, openPodDir, stateDirOf, uuidOf } from "./pod-dir.ts";
 export { isPodName, podNamesByUuid } from "./pod-name.ts";
 export { takePrepareLock } from "./prepare-lock.ts";
-export { killPodProcesses, leavePodCgroup, type ProcessFinder, podProcessesEnded, processFinder } from "./processes.ts";
+export { killPodProcesses, leavePodCgroup, type ProcessFinder, processFinder } from "./processes.ts";
 export { podFileTime, readPodFile, readPodLink, readPodNumber } from "./read.ts";
 export { type CallStage1, endProcesses, moveToGarbage, type Remover, removeGarbage } from "./remove.ts";
 export { podLabel } from "./selinux-label.ts";
@@ -47,3 +47,4 @@ export {
   recordedPid,
   startedAt,
 } from "./view.ts";
+export { waitForPod } from "./wait-for-pod.ts";

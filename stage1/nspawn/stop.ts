@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { PodFiles } from "../../src/core/data-dir.ts";
 import { RktError } from "../../src/core/errors.ts";
+import { childrenOf } from "../../src/host/child-processes.ts";
 import { isErrno, SIGNAL } from "../../src/host/mod.ts";
 import type { Entrypoint } from "../common/io.ts";
 
@@ -27,11 +28,3 @@ export const stop: Entrypoint = async (argv, io) => {
   send(supervisor, SIGNAL.KILL);
   return 0;
 };
-
-function childrenOf(pid: number): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
-}

@@ -11,7 +11,6 @@ import {
   findPod,
   isFinished,
   isReady,
-  lookAgain,
   type Pod,
   type PodReader,
   type PodState,
@@ -23,6 +22,7 @@ import {
   podReader,
   recordedPid,
   startedAt,
+  waitForPod,
 } from "../../pod/mod.ts";
 import type { RuntimeApp } from "../../spec/appc/mod.ts";
 import { type Isolation, logsDeniedCalls } from "../../stage1-contract/mod.ts";
@@ -100,8 +100,6 @@ function waitTime(text: string): number {
   return FALSE.includes(text) ? 0 : parseDuration(text);
 }
 
-const POLL = 100;
-
 async function waitFor(
   reader: PodReader,
   first: Pod,
@@ -109,19 +107,12 @@ async function waitFor(
   what: string,
   reached: (pod: Pod) => boolean,
 ): Promise<Pod> {
-  const deadline = timeout < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
   const failure = (code: "CONFLICT" | "NOT_FOUND", text: string) =>
     new RktError(code, what, { cause: new RktError(code, text) });
-  let pod = first;
-  while (!reached(pod)) {
-    const left = deadline - performance.now();
-    if (left <= 0) throw failure("CONFLICT", "context deadline exceeded");
-    await Bun.sleep(Math.min(POLL, left));
-    const again = lookAgain(reader, pod);
-    if (again === undefined) throw failure("NOT_FOUND", `pod ${quoted(pod.uuid)} is gone`);
-    pod = again;
-  }
-  return pod;
+  const waited = await waitForPod(reader, first, timeout, reached);
+  if (waited === undefined) throw failure("NOT_FOUND", `pod ${quoted(first.uuid)} is gone`);
+  if (!waited.reached) throw failure("CONFLICT", "context deadline exceeded");
+  return waited.pod;
 }
 
 /** A pod that is over never gets ready: waiting on would be waiting for ever. */
@@ -197,7 +188,7 @@ async function pidOf(pod: Pod): Promise<number | undefined> {
   for (let attempt = 0; ; attempt++) {
     const pid = recordedPid(linux, pod);
     if (pid !== undefined || attempt >= attempts) return pid;
-    await Bun.sleep(POLL);
+    await Bun.sleep(100);
   }
 }
 

@@ -3,7 +3,7 @@
 import { ExitStatus, errorLine, RktError } from "../../core/errors.ts";
 import { quoted } from "../../core/text.ts";
 import { linux } from "../../host/mod.ts";
-import { closePod, endProcesses, findPod, isAfterRun, type Pod, type Remover } from "../../pod/mod.ts";
+import { closePod, endProcesses, findPod, isAfterRun, type Pod, type Remover, waitForPod } from "../../pod/mod.ts";
 import { formatStopArguments } from "../../stage1-contract/mod.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { podWords, UUID_FILE_FLAG } from "../pod-words.ts";
@@ -14,7 +14,7 @@ export const command: Command = {
   summary: "Stop a pod",
   usage: "[--force] --uuid-file=FILE | UUID ...",
   description:
-    "Asks the pod's supervisor to end the pod (TERM), and waits a second at most: `rkt status --wait` waits for the end. The network of a pod that has ended by then is given back, with its ports and addresses; `rkt gc` does so later for the others. With --force everything in it is killed at once. What a pod whose supervisor was killed has left running is killed, and waited for, in either case.",
+    "Asks the pod's supervisor to end the pod (TERM), and waits a second at most: `rkt status --wait` waits for the end. The network of a pod that has ended by then is given back, with its ports and addresses; `rkt gc` does so later for the others. With --force everything in it is killed at once, so that `rkt rm` can follow. What a pod whose supervisor was killed has left running is killed, and waited for, in either case.",
   flags: [{ name: "force", kind: "bool", usage: "forced stopping" }, UUID_FILE_FLAG],
   run: stopCommand,
 };
@@ -24,7 +24,7 @@ async function stopCommand(input: CommandInput): Promise<number> {
   const remover = removerOf(input);
   let failures = 0;
   for (const word of uuidWords(input)) {
-    let pod: Pod;
+    let pod: Pod | undefined;
     try {
       pod = findPod(remover, word);
     } catch (error) {
@@ -33,18 +33,21 @@ async function stopCommand(input: CommandInput): Promise<number> {
       continue;
     }
     try {
+      const { uuid } = pod;
       if (isAfterRun(pod.state)) {
-        output.stdout(`pod ${quoted(pod.uuid)} is already stopped\n`);
+        output.stdout(`pod ${quoted(uuid)} is already stopped\n`);
         continue;
       }
       await stopPod(remover, pod, flags.bool("force"));
-      await freeNetwork(input, remover, pod);
-      output.stdout(`${quoted(pod.uuid)}\n`);
+      const waited = await waitForPod(remover, pod, PATIENCE, ({ state }) => isAfterRun(state));
+      pod = waited?.pod;
+      if (waited?.reached) await freeNetwork(input, remover, waited.pod);
+      output.stdout(`${quoted(uuid)}\n`);
     } catch (error) {
       output.error(errorLine(error));
       failures += 1;
     } finally {
-      closePod(linux, pod);
+      if (pod !== undefined) closePod(linux, pod);
     }
   }
   if (failures === 0) return 0;
@@ -52,14 +55,14 @@ async function stopCommand(input: CommandInput): Promise<number> {
   return 254;
 }
 
-/** How long a pod that was asked to end may take so that its network is given back here and not by gc. Milliseconds. */
+/** How long a pod that was asked to end may take so that `rkt rm` can follow at once, and its network is given back here and not by gc. Milliseconds. */
 const PATIENCE = 1000;
 
 /** The pod is stopped, whatever becomes of its network: what cannot be given back is told, and gc tries again. */
 async function freeNetwork({ engine, output }: CommandInput, remover: Remover, pod: Pod): Promise<void> {
   try {
     const { giveNetworkBack } = await import("../ended-network.ts");
-    await giveNetworkBack(engine, remover, pod, PATIENCE);
+    await giveNetworkBack(engine, remover, pod);
   } catch (error) {
     output.error(errorLine(error));
   }

@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { mountsBelow } from "../../harness/rkt.ts";
+import { mountsBelow, until } from "../../harness/rkt.ts";
 import { podWords, run, type Stage1, startPod } from "./context.ts";
 
 export function lifecycleCases(stage1: Stage1): void {
@@ -48,6 +48,32 @@ export function lifecycleCases(stage1: Stage1): void {
     stage1.rkt.ok(["stop", "--force", uuid]);
     await running.ended;
     expect(stage1.rkt.ok(["status", uuid])).toContain("state=exited");
+  });
+
+  test("a stop ends what the app has started, too; after a forced one rm can follow at once", async () => {
+    for (const force of [[], ["--force"]]) {
+      const { running, uuid } = await startPod(stage1, "sleep 1234567 & echo up; sleep 1234567");
+      stage1.rkt.ok(["stop", ...force, uuid]);
+      if (force.length === 0) await running.ended;
+      stage1.rkt.ok(["rm", uuid]);
+      await running.ended;
+      expect(stage1.rkt.pods()).not.toContain(uuid);
+    }
+  });
+
+  test("is entered as soon as it is running, whatever its start still has to do", async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const uuidFile = join(stage1.rkt.dir, `uuid-soon-${round}`);
+      const running = stage1.rkt.start(
+        podWords(stage1, "exec sleep 1234567", { pod: [`--uuid-file-save=${uuidFile}`] }),
+      );
+      await until("the pod", () => stage1.rkt.ok(["list", "--no-legend"]).includes("running"));
+      const uuid = readFileSync(uuidFile, "utf8");
+      expect(stage1.rkt.run(["enter", uuid, "/bin/sh", "-c", "exit 6"])).toMatchObject({ status: 6, stderr: "" });
+      stage1.rkt.ok(["stop", "--force", uuid]);
+      stage1.rkt.ok(["rm", uuid]);
+      await running.ended;
+    }
   });
 
   test("a prepared pod runs once, with what it was prepared with", () => {
