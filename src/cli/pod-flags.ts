@@ -15,7 +15,7 @@ export const STAGE1_FLAGS: readonly FlagSpec[] = [
     kind: "string",
     once: true,
     exclusiveGroup: "stage1",
-    usage: "absolute path to an image to use as stage1",
+    usage: "absolute or relative path to an image to use as stage1",
   },
   {
     name: "stage1-name",

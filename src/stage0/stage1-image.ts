@@ -1,6 +1,7 @@
 /** Which stage1 image a pod gets (rkt 1.x §"Stage1 image lookup"): a flag, else the configuration, else the default of this build. */
 
-import { isAbsolute, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { basename, isAbsolute, resolve } from "node:path";
 import { loadConfig } from "../config/mod.ts";
 import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
@@ -67,9 +68,7 @@ async function chosenImage(engine: Engine, choice: Stage1Choice, pullPolicy: Pul
     case "from-dir":
       return imageFromDirectory(engine, choice.value);
     case "path":
-      if (!isAbsolute(choice.value))
-        throw new RktError("USAGE", `Cannot use ${quoted(choice.value)} for --stage1-path: expected an absolute path`);
-      return imageFile(engine, choice.value);
+      return imageFile(engine, resolve(choice.value));
     case "url":
       return imageFromUrl(engine, choice.value, pullPolicy);
   }
@@ -92,8 +91,16 @@ async function defaultImage(engine: Engine, pullPolicy: PullPolicy): Promise<Sto
     );
   }
   return isAbsolute(configured.location)
-    ? imageFile(engine, configured.location)
+    ? imageAtLocation(engine, configured.location)
     : imageFromUrl(engine, configured.location, pullPolicy);
+}
+
+/** Where the file is not there, one of that name which was installed with rkt will do: an installation may have been moved (rkt 1.x). */
+function imageAtLocation(engine: Engine, path: string): Promise<StoredImage> {
+  const file = basename(path);
+  const isInstalled = () =>
+    flavorOfFileName(file) !== undefined || stage1ImageFile(file, loadConfig(engine).paths.stage1Images) !== undefined;
+  return !existsSync(path) && isInstalled() ? imageFromDirectory(engine, file) : imageFile(engine, path);
 }
 
 /** An image of this build: from the store by its id, else imported from the file of the installation. */
@@ -128,8 +135,7 @@ async function imageFromDirectory(engine: Engine, file: string): Promise<StoredI
 
 /** A path given by the operator: trusted only where it is part of the installation, else it needs a signature like any image. */
 async function imageFile(engine: Engine, path: string): Promise<StoredImage> {
-  const name = path.slice(path.lastIndexOf("/") + 1);
-  const installed = stage1ImageFile(name, loadConfig(engine).paths.stage1Images);
+  const installed = stage1ImageFile(basename(path), loadConfig(engine).paths.stage1Images);
   if (installed !== undefined && resolve(installed) === resolve(path)) return importInstalledFile(engine, path);
   return obtainImage(engine, { kind: "aci-file", path }, { pullPolicy: "new", signature: undefined });
 }
