@@ -21,7 +21,7 @@ import {
   sysctlNamespace,
 } from "../spec/appc/mod.ts";
 import type { AppOptions } from "../stage0/app-options.ts";
-import { callerEnvironment, parseVariables, readVariableFile } from "../stage0/environment.ts";
+import { callerEnvironment, parseEnvironment, parseVariables, readVariableFile } from "../stage0/environment.ts";
 import type { PullPolicy } from "../stage0/obtain-image.ts";
 import { memoryIsolator, type PodOptions } from "../stage0/pod-manifest.ts";
 import type { DnsOptions } from "../stage0/resolver-files.ts";
@@ -45,7 +45,7 @@ export function readPodOptions(flags: FlagValues): PodOptions {
     environment: {
       inherited: flags.bool("inherit-env") ? callerEnvironment(process.env) : [],
       fromFiles: flags.list("set-env-file").flatMap((file) => readVariableFile(resolve(file))),
-      set: parseVariables(flags.list("set-env"), "set-env"),
+      set: parseEnvironment(flags.list("set-env"), "set-env"),
     },
     annotations: [...namedValues(flags, "annotation"), ...supervision(flags)],
     userAnnotations: parseVariables(flags.list("user-annotation"), "user-annotation"),
@@ -120,7 +120,7 @@ export function readAppOptions(
     supplementaryGids: list("supplementary-gids")?.map(supplementaryGroup),
     workingDirectory: workingDirectory(text("working-dir")),
     readOnlyRootFs: flags.given("readonly-rootfs") ? flags.bool("readonly-rootfs") : undefined,
-    environment: parseVariables(flags.list("environment"), "environment"),
+    environment: parseEnvironment(flags.list("environment"), "environment"),
     mounts: flags.list(mount[0]).map((word) => ofFlag(mount[0], word, mount[1])),
     annotations: [
       ...namedValues(flags, "annotation"),

@@ -1,7 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { callerEnvironment, mergeEnvironment, parseVariables, readVariableFile } from "./environment.ts";
+import {
+  callerEnvironment,
+  mergeEnvironment,
+  parseEnvironment,
+  parseVariables,
+  readVariableFile,
+} from "./environment.ts";
 
 const v = (name: string, value: string) => ({ name, value });
 
@@ -22,6 +28,9 @@ describe("parseVariables", () => {
     expect(parseVariables(["A=b=c", "E="], "set-env")).toEqual([v("A", "b=c"), v("E", "")]);
     expect(() => parseVariables(["A=1", "A=2"], "set-env")).toThrow('key "A" already set');
     expect(() => parseVariables(["=1"], "set-env")).toThrow("expected NAME=VALUE");
+    expect(() => parseEnvironment(["A B=1"], "set-env")).toThrow(
+      'environment variable does not have valid identifier "A B" (--set-env)',
+    );
   });
 });
 

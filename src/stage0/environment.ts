@@ -50,6 +50,20 @@ export function parseVariables(words: readonly string[], flag: string): Environm
   });
 }
 
+/** As {@link parseVariables}, with names that a manifest may have. */
+export function parseEnvironment(words: readonly string[], flag: string): EnvironmentVariable[] {
+  return parseVariables(words, flag).map((variable) => named(variable, `--${flag}`));
+}
+
+/** Throws USAGE. */
+function named(variable: EnvironmentVariable, where: string): EnvironmentVariable {
+  if (isEnvironmentName(variable.name)) return variable;
+  throw new RktError(
+    "USAGE",
+    `environment variable does not have valid identifier ${quoted(variable.name)} (${where})`,
+  );
+}
+
 /** Reads a file of `K=V` lines; blank lines and lines starting with `#` or `;` are skipped. Throws INVALID_INPUT naming file and line. */
 export function readVariableFile(path: string): EnvironmentVariable[] {
   let text: string;
@@ -70,7 +84,7 @@ export function readVariableFile(path: string): EnvironmentVariable[] {
     if (seen.has(name))
       throw new RktError("INVALID_INPUT", `key ${quoted(name)} already set (line ${index + 1} of ${quoted(path)})`);
     seen.add(name);
-    return [{ name, value: line.slice(equals + 1) }];
+    return [named({ name, value: line.slice(equals + 1) }, `line ${index + 1} of ${quoted(path)}`)];
   });
 }
 

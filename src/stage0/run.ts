@@ -21,6 +21,7 @@ import type { PodManifest } from "../spec/appc/mod.ts";
 import {
   formatRunArguments,
   type IsolationName,
+  LOCAL_HOSTS,
   labelEnvironment,
   type PodLabel,
   type RunArguments,
@@ -192,10 +193,8 @@ function writeResolverFiles(files: PodFiles, resolver: ResolverFiles): void {
   mkdirSync(etc, { recursive: true, mode: 0o755 });
   if (resolver.resolvConf !== undefined)
     writeFileSync(join(etc, "rkt-resolv.conf"), resolver.resolvConf, { mode: 0o644 });
-  if (resolver.hosts !== undefined) {
-    const base = "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n";
-    writeFileSync(join(etc, "rkt-hosts"), base + resolver.hosts, { mode: 0o644 });
-  }
+  if (resolver.hosts !== undefined)
+    writeFileSync(join(etc, "rkt-hosts"), LOCAL_HOSTS + resolver.hosts, { mode: 0o644 });
 }
 
 function runArguments(engine: Engine, pod: PreparedPod, { options, manifest }: StartInput): RunArguments {

@@ -7,6 +7,7 @@ export * from "./annotations.ts";
 export * from "./ending-arguments.ts";
 export * from "./files.ts";
 export * from "./flavors.ts";
+export * from "./hosts.ts";
 export * from "./isolation.ts";
 export * from "./policies.ts";
 export * from "./run-arguments.ts";

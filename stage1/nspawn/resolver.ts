@@ -1,8 +1,9 @@
 /** resolv.conf, hosts and hostname of a pod: files in the stage1's root that are bound into each app. */
 
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkDns } from "../../src/network/mod.ts";
+import { LOCAL_HOSTS, withOwnName } from "../../src/stage1-contract/mod.ts";
 
 export interface ResolverBind {
   readonly source: string;
@@ -20,24 +21,29 @@ export function resolverBinds(
   dns: NetworkDns | undefined,
 ): ResolverBind[] {
   const binds: ResolverBind[] = [{ source: "/etc/hostname", target: "/etc/hostname", readOnly: true, always: true }];
-  const bind = (name: string, target: string, always: boolean) =>
-    binds.push({ source: `/etc/${name}`, target, readOnly: false, always });
+  const bind = (name: string, target: string, { always = true, readOnly = false } = {}) =>
+    binds.push({ source: `/etc/${name}`, target, readOnly, always });
   const write = (name: string, content: string) => writeFileSync(join(root, "etc", name), content, { mode: 0o644 });
-  if (mode.resolv === "stage0") bind("rkt-resolv.conf", "/etc/resolv.conf", true);
+  if (mode.resolv === "stage0") bind("rkt-resolv.conf", "/etc/resolv.conf");
   else if (mode.resolv === "host" && existsSync("/etc/resolv.conf")) {
     write("rkt-resolv.conf", readFileSync("/etc/resolv.conf", "utf8"));
-    bind("rkt-resolv.conf", "/etc/resolv.conf", true);
+    bind("rkt-resolv.conf", "/etc/resolv.conf", { readOnly: true });
   } else if (mode.resolv === "default" && dns !== undefined) {
     write("rkt-resolv.conf", resolvConf(dns));
-    bind("rkt-resolv.conf", "/etc/resolv.conf", true);
+    bind("rkt-resolv.conf", "/etc/resolv.conf");
   }
   if (mode.hosts === "host" && existsSync("/etc/hosts")) {
     write("rkt-hosts", readFileSync("/etc/hosts", "utf8"));
-    bind("rkt-hosts", "/etc/hosts", true);
-  } else if (mode.hosts === "stage0") bind("rkt-hosts", "/etc/hosts", true);
-  else {
-    write("hosts-fallback", `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n`);
-    bind("hosts-fallback", "/etc/hosts", false);
+    bind("rkt-hosts", "/etc/hosts", { readOnly: true });
+  } else if (mode.hosts === "stage0") {
+    const wanted = readFileSync(join(root, "etc/rkt-hosts"), "utf8");
+    // Made anew: with users of the pod's own, stage0's file is not the pod's to write.
+    rmSync(join(root, "etc/rkt-hosts"));
+    write("rkt-hosts", withOwnName(wanted, hostname));
+    bind("rkt-hosts", "/etc/hosts");
+  } else {
+    write("hosts-fallback", withOwnName(LOCAL_HOSTS, hostname));
+    bind("hosts-fallback", "/etc/hosts", { always: false });
   }
   return binds;
 }
