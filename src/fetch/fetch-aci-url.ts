@@ -45,9 +45,11 @@ interface Fetched {
  */
 export async function fetchAciUrl(job: Job, image: AciUrl): Promise<Fetched> {
   const key = new Bun.CryptoHasher("sha256").update(image.url.toString()).digest("hex");
+  // Both lines, and before the look at what is known already: programs wait for them (rkt 1.x).
+  debug(job, `remote fetching from URL ${quoted(redactUrl(image.url))}`);
+  debug(job, `fetching image from ${redactUrl(image.url)}`);
   const fresh = freshRecord(job, image, key);
   if (fresh !== undefined) return { archive: fresh.archive, signature: fresh.signature?.bytes };
-  debug(job, `remote fetching from URL ${quoted(redactUrl(image.url))}`);
   const early = image.signature === undefined ? undefined : await fetchSignature(job, image.signature);
   const record = await downloadArchive(job, image, key);
   const signature =

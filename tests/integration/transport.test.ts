@@ -140,6 +140,7 @@ describe("an unchanged image", () => {
     const third = await fetchNamed();
     expect(third.stdout).toBe(first.stdout);
     expect(third.stderr).toContain("image: image for https://images.example.com/example.com/named.aci isn't expired");
+    expect(third.stderr).toContain("image: fetching image from https://images.example.com/example.com/named.aci\n");
     expect(site.requests).toEqual(["GET https://example.com/named?ac-discovery=1"]);
   });
 });
