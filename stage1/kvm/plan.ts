@@ -86,7 +86,7 @@ function appLines(
   return [
     line("app", `/opt/stage2/${runtimeApp.name}/rootfs`),
     ...places.map(({ target }) => line("take", numbers.get(target) ?? 0, target)),
-    line("dev", ...(dev.console ? ["console"] : []), ...(dev.journal === undefined ? [] : [dev.journal])),
+    line("dev", ...(dev.console ? ["console"] : []), ...(dev.journal === undefined ? [] : [`stdout=${dev.journal}`])),
     ...(readOnlyRoot ? [line("readonly")] : []),
     ...writable.map((target) => line("put", numbers.get(target) ?? 0, target, "rw")),
     ...volumes.flatMap(({ volume, target, readOnly }) => {

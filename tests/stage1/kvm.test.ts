@@ -66,6 +66,15 @@ describe("stage1 kvm", () => {
     await until("the end of everything", () => rkt.pods().length === 0 && mountsBelow(rkt.dir).length === 0);
   });
 
+  test("keeps a journal beside the console when asked to; syslog(3) and standard output by name lead to it", () => {
+    const script = "echo out; echo by-name > /dev/stdout; { echo by-syslog; sleep 1; } | logger";
+    const result = run(stage1, script, { pod: ["--annotation=coreos.com/rkt/stage1/journal=true"] });
+    expect(result.status).toBe(0);
+    for (const word of ["out", "by-name"]) expect(result.stdout).toContain(word);
+    const logged = stage1.rkt.ok(["logs", stage1.rkt.pods().at(-1) ?? ""]).split("\n");
+    for (const word of ["out", "by-syslog"]) expect(logged).toContain(word);
+  });
+
   test("denied system calls are written down inside, and listed outside", () => {
     const result = run(stage1, "unshare -m true; sethostname() { hostname other; }; sethostname; exit 3", {
       app: ["--seccomp=mode=log"],

@@ -118,7 +118,7 @@ static void make_devices(char **words, int count)
 		if (symlinkat(links[i].target, dev, links[i].name) < 0) die("make", links[i].name);
 	for (int i = 1; i < count; i++) {
 		if (strcmp(words[i], "console") == 0) make(dev, "console", S_IFREG | 0600, 0, 0);
-		else journal = words[i];
+		else if (strncmp(words[i], "stdout=", 7) == 0) journal = words[i] + 7;
 	}
 	if (strcmp(journal, "output") == 0) make(dev, "output", S_IFREG | 0600, 0, 0);
 	if (symlinkat(*journal == '-' ? "/proc/self/fd/1" : journal, dev, "stdout") < 0) die("make", "stdout");
