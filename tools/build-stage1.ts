@@ -93,6 +93,7 @@ function buildImage(flavor: Flavor): { id: string; name: string; version: string
     if (flavor !== "host") putSystemd(rootfs, packageList, packages);
     putStaticFiles(rootfs, "stage1/nspawn/rootfs");
     for (const name of ["iomux", "seccomp-log"]) putProgram(rootfs, `usr/lib/rkt/${name}`, [`stage1/nspawn/${name}.c`]);
+    if (flavor === "host") putProgram(rootfs, "usr/lib/rkt/init", ["stage1/host/init.c"]);
     if (flavor === "kvm") {
       const guest = putProgram(
         rootfs,

@@ -25,15 +25,18 @@ const FIRST_WITHOUT_V1 = 256;
 export function provideHostSystemd({ stage1Rootfs: root }: PodFiles): [string, ...string[]] {
   const nspawn = find("systemd-nspawn", PROGRAM_DIRS);
   checkVersion(nspawn, nspawnVersion(nspawn));
+  const systemd = find("systemd", SYSTEMD_DIRS);
   const programs = [
-    find("systemd", SYSTEMD_DIRS),
     find("systemd-journald", SYSTEMD_DIRS),
     find("systemctl", PROGRAM_DIRS),
     ...optional("systemd-executor", SYSTEMD_DIRS),
     ...optional("journalctl", PROGRAM_DIRS),
   ];
-  const libraries = new Set(programs.flatMap(neededLibraries));
+  const libraries = new Set([systemd, ...programs].flatMap(neededLibraries));
   for (const library of openedLibraries([...libraries])) libraries.add(library);
+  copy(systemd, join(root, "usr/lib/rkt/systemd"));
+  // What systemd-nspawn starts as init (init.c).
+  copy(join(root, "usr/lib/rkt/init"), join(root, "usr/lib/systemd/systemd"));
   for (const program of programs) copy(program, join(root, placeOf(program)));
   for (const library of libraries) copy(library, join(root, placeOf(library)));
   return [nspawn];

@@ -126,7 +126,8 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
     run,
     uuid,
     manifest,
-    env: definedVariables(io.env),
+    // From version 257 on systemd begins a console with a terminal's control sequences, unless there is no such terminal: they would be the first bytes of the app's output.
+    env: { ...definedVariables(io.env), ...(input === "terminal" ? {} : { TERM: "dumb" }) },
     // An error of a filter around the pod would come before the question of the app's own (seccomp(2), "precedence").
     withoutFilter: ownFilter || logsCalls,
     ownIpc: sysctls.ipc.length > 0,

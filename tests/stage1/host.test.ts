@@ -2,16 +2,12 @@
 
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { detectCgroups } from "../../src/host/cgroup.ts";
+import { hostSystemdRunsPods, hostSystemdVersion } from "../harness/host-systemd.ts";
 import { buildAci } from "../harness/images.ts";
 import { testRkt } from "../harness/rkt.ts";
-import { runProgram } from "../harness/temporary.ts";
 import { stage1Suite } from "./suite.ts";
 
-const version = Number(/^systemd (\d+)/.exec(runProgram(["systemd-nspawn", "--version"]))?.[1]);
-const controllersV1 = detectCgroups().hierarchies.some((one) => one.version === 1 && !one.name.startsWith("name="));
-
-if (version < 256 || !controllersV1) stage1Suite("host");
+if (hostSystemdRunsPods()) stage1Suite("host");
 else
   test("stage1 host > a systemd that does not support the host's cgroups is refused, with a way out", () => {
     using rkt = testRkt();
@@ -21,6 +17,8 @@ else
       ...["--insecure-options=image", "run", "--stage1-name=coreos.com/rkt/stage1-host", "--net=none", aci],
     ]);
     expect(result.status).toBe(254);
-    expect(result.stderr).toContain(`version ${version} does not support this host's cgroup v1 controllers`);
+    expect(result.stderr).toContain(
+      `version ${hostSystemdVersion()} does not support this host's cgroup v1 controllers`,
+    );
     expect(result.stderr).toContain("--stage1-name=coreos.com/rkt/stage1-nspawn");
   });
