@@ -7,11 +7,15 @@ import { quoted } from "../core/text.ts";
 import { parseImageReference } from "../fetch/image-reference.ts";
 import { isPodName } from "../pod/pod-name.ts";
 import type { AssembleInput, PodContent } from "../stage0/assemble-pod.ts";
+import { checkMounts } from "../stage0/pod-manifest.ts";
 import type { Stage1Choice } from "../stage0/stage1-image.ts";
 import type { CommandInput, FlagValues } from "./command.ts";
 import { readAppOptions, readPodOptions, readPullPolicy } from "./pod-options.ts";
 
-export function readAssembleInput(input: CommandInput): AssembleInput {
+type PodWords = Pick<CommandInput, "flags" | "images">;
+
+/** What the words of a command say about the pod. Throws USAGE, and NOT_FOUND for a file that they name. */
+export function readAssembleInput(input: PodWords): AssembleInput {
   const { flags } = input;
   const pullPolicy = readPullPolicy(flags);
   const stage1 = readStage1Choice(flags);
@@ -36,19 +40,18 @@ function readPodName(flags: FlagValues): string | undefined {
   );
 }
 
-function readImages(input: CommandInput): PodContent {
+function readImages(input: PodWords): PodContent {
   if (input.images.length === 0)
     throw new RktError("USAGE", "must provide at least one image or specify the pod manifest");
   const cwd = process.cwd();
-  return {
-    kind: "images",
-    images: input.images.map((image) => ({
-      reference: parseImageReference(image.image, cwd),
-      signature: image.flags.given("signature") ? image.flags.string("signature") : undefined,
-      options: readAppOptions(image),
-    })),
-    pod: readPodOptions(input.flags),
-  };
+  const images = input.images.map((image) => ({
+    reference: parseImageReference(image.image, cwd),
+    signature: image.flags.given("signature") ? image.flags.string("signature") : undefined,
+    options: readAppOptions(image),
+  }));
+  const pod = readPodOptions(input.flags);
+  checkMounts([pod, ...images.map(({ options }) => options)], pod.volumes);
+  return { kind: "images", images, pod };
 }
 
 const NOT_WITH_MANIFEST = [
@@ -65,7 +68,7 @@ const NOT_WITH_MANIFEST = [
   ...["pod-memory", "pod-cpu", "pod-cpu-shares", "pod-pids", "restart", "exit-policy", "record-exit"],
 ];
 
-function readManifestFile(input: CommandInput): PodContent {
+function readManifestFile(input: PodWords): PodContent {
   const { flags } = input;
   const pulls = flags.given("pull-policy") && flags.string("pull-policy") !== "new";
   if (input.images.length > 0 || pulls || NOT_WITH_MANIFEST.some((name) => flags.given(name))) {

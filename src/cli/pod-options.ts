@@ -1,29 +1,27 @@
 /** From flag values to what src/stage0 takes. Every check that needs no image or store is made here, before anything is touched. */
 
 import { resolve } from "node:path";
-import { aboutSubject, RktError } from "../core/errors.ts";
+import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import {
-  cpuSharesIsolator,
   type ExposedPort,
-  ISOLATOR,
-  type Isolator,
   type Mount,
   type NameValue,
   parseAcIdentifier,
   parseMount,
   parsePort,
   parseVolume,
-  pidsIsolator,
-  rateIsolator,
-  resourceIsolator,
-  sysctlIsolator,
-  sysctlNamespace,
 } from "../spec/appc/mod.ts";
 import type { AppOptions } from "../stage0/app-options.ts";
-import { callerEnvironment, parseEnvironment, parseVariables, readVariableFile } from "../stage0/environment.ts";
+import {
+  callerEnvironment,
+  parseAppVariables,
+  parseEnvironment,
+  parseVariables,
+  readVariableFile,
+} from "../stage0/environment.ts";
 import type { PullPolicy } from "../stage0/obtain-image.ts";
-import { memoryIsolator, type PodOptions } from "../stage0/pod-manifest.ts";
+import type { PodOptions } from "../stage0/pod-manifest.ts";
 import type { DnsOptions } from "../stage0/resolver-files.ts";
 import {
   parseExitPolicy,
@@ -32,6 +30,8 @@ import {
   SUPERVISION_ANNOTATION,
 } from "../stage1-contract/policies.ts";
 import type { FlagValues, ImageArgument } from "./command.ts";
+import { ofFlag, wholeNumber } from "./flag-words.ts";
+import { appIsolators, podIsolators } from "./limit-flags.ts";
 import { loggedFilter, seccompFlag } from "./seccomp-flag.ts";
 
 export function readPodOptions(flags: FlagValues): PodOptions {
@@ -83,23 +83,6 @@ function supervision(flags: FlagValues): NameValue[] {
   ];
 }
 
-function podIsolators(flags: FlagValues): Isolator[] {
-  const made: Isolator[] = [];
-  const put = (flag: string, make: (text: string) => Isolator) => {
-    if (flags.given(flag)) made.push(make(flags.string(flag)));
-  };
-  put("pod-memory", memoryIsolator);
-  put("pod-cpu", (text) => resourceIsolator(ISOLATOR.cpu, text));
-  put("pod-cpu-shares", (text) => cpuSharesIsolator(wholeNumber(text, "pod-cpu-shares", 2, 262144)));
-  put("pod-pids", pidsIsolator);
-  put("network-bandwidth", (text) => rateIsolator(ISOLATOR.networkBandwidth, text));
-  const settings = parseVariables(flags.list("sysctl"), "sysctl");
-  for (const { name } of settings) sysctlNamespace(name);
-  if (settings.length > 0)
-    made.push(sysctlIsolator(Object.fromEntries(settings.map(({ name, value }) => [name, value]))));
-  return made;
-}
-
 /** `mount`: the flag for mounts, and how it is written. */
 export function readAppOptions(
   image: ImageArgument,
@@ -111,6 +94,11 @@ export function readAppOptions(
   // An empty word leaves what the image says, as under rkt 1.x: scripts pass variables that may be empty.
   const override = (name: string) => text(name) || undefined;
   const list = (name: string) => (flags.given(name) ? flags.list(name) : undefined);
+  // Under both names of the flag.
+  const capabilities = (mode: string) => {
+    const [now, before] = [list(`caps-${mode}`), list(`cap-${mode}`)];
+    return now === undefined ? before : [...now, ...(before ?? [])];
+  };
   return {
     name: override("name"),
     exec: override("exec"),
@@ -118,31 +106,21 @@ export function readAppOptions(
     user: override("user"),
     group: override("group"),
     supplementaryGids: list("supplementary-gids")?.map(supplementaryGroup),
-    workingDirectory: workingDirectory(text("working-dir")),
+    workingDirectory: workingDirectory(override("working-dir")),
     readOnlyRootFs: flags.given("readonly-rootfs") ? flags.bool("readonly-rootfs") : undefined,
-    environment: parseEnvironment(flags.list("environment"), "environment"),
+    environment: parseEnvironment(flags.list("environment"), "environment", parseAppVariables),
     mounts: flags.list(mount[0]).map((word) => ofFlag(mount[0], word, mount[1])),
     annotations: [
-      ...namedValues(flags, "annotation"),
+      ...acNamed(parseAppVariables(flags.list("annotation"), "annotation")),
       ...stdioAnnotations(flags),
       ...(logged === undefined ? [] : [{ name: parseAcIdentifier(SECCOMP_LOG_ANNOTATION), value: "true" }]),
     ],
-    userAnnotations: parseVariables(flags.list("user-annotation"), "user-annotation"),
-    userLabels: parseVariables(flags.list("user-label"), "user-label"),
-    memory: text("memory"),
-    cpu: text("cpu"),
-    cpuShares: flags.given("cpu-shares") ? wholeNumber(flags.string("cpu-shares"), "cpu-shares", 2, 262144) : undefined,
-    oomScoreAdj: flags.given("oom-score-adj")
-      ? wholeNumber(flags.string("oom-score-adj"), "oom-score-adj", -1000, 1000)
-      : undefined,
-    capsRetain: list("caps-retain") ?? list("cap-retain"),
-    capsRemove: list("caps-remove") ?? list("cap-remove"),
+    userAnnotations: parseAppVariables(flags.list("user-annotation"), "user-annotation"),
+    userLabels: parseAppVariables(flags.list("user-label"), "user-label"),
+    isolators: appIsolators(flags),
+    capsRetain: capabilities("retain"),
+    capsRemove: capabilities("remove"),
     seccomp: logged?.isolator ?? (flags.given("seccomp") && !logged ? seccompFlag(flags.string("seccomp")) : undefined),
-    pids: text("pids"),
-    blockBandwidth: text("block-bandwidth"),
-    blockIops: text("block-iops"),
-    noNewPrivileges: flags.given("no-new-privileges") ? flags.bool("no-new-privileges") : undefined,
-    apparmorProfile: text("apparmor-profile"),
   };
 }
 
@@ -208,24 +186,9 @@ function workingDirectory(path: string | undefined): string | undefined {
 }
 
 function namedValues(flags: FlagValues, name: string): NameValue[] {
-  return parseVariables(flags.list(name), name).map((pair) => ({
-    name: parseAcIdentifier(pair.name),
-    value: pair.value,
-  }));
+  return acNamed(parseVariables(flags.list(name), name));
 }
 
-/** A flag's value, parsed; what is wrong with it is told with the whole of it. */
-function ofFlag<T>(flag: string, word: string, parse: (word: string) => T): T {
-  try {
-    return parse(word);
-  } catch (error) {
-    throw aboutSubject(error, quoted(word), `Cannot use ${quoted(word)} for --${flag}`);
-  }
-}
-
-function wholeNumber(word: string, flag: string, least: number, most: number): number {
-  const value = /^-?[0-9]+$/.test(word) ? Number(word) : Number.NaN;
-  if (!(value >= least && value <= most))
-    throw new RktError("USAGE", `Cannot use ${quoted(word)} for --${flag}: expected a number from ${least} to ${most}`);
-  return value;
+function acNamed(pairs: readonly NameValue[]): NameValue[] {
+  return pairs.map(({ name, value }) => ({ name: parseAcIdentifier(name), value }));
 }

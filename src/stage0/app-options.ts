@@ -20,21 +20,10 @@ export interface AppOptions {
   readonly annotations: readonly NameValue[];
   readonly userAnnotations: readonly NameValue[];
   readonly userLabels: readonly NameValue[];
-  /** Bytes. */
-  readonly memory: string | undefined;
-  /** Cores or milli-cores: "500m", "2". */
-  readonly cpu: string | undefined;
-  readonly cpuShares: number | undefined;
-  readonly oomScoreAdj: number | undefined;
+  /** Limits: each replaces the image's isolator of its name. */
+  readonly isolators: readonly Isolator[];
   readonly capsRetain: readonly string[] | undefined;
   readonly capsRemove: readonly string[] | undefined;
   /** `--seccomp`: a filter or a profile. */
   readonly seccomp: Isolator | undefined;
-  /** How many processes: "100", "1k". */
-  readonly pids: string | undefined;
-  /** Bytes and operations a second. */
-  readonly blockBandwidth: string | undefined;
-  readonly blockIops: string | undefined;
-  readonly noNewPrivileges: boolean | undefined;
-  readonly apparmorProfile: string | undefined;
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   callerEnvironment,
   mergeEnvironment,
+  parseAppVariables,
   parseEnvironment,
   parseVariables,
   readVariableFile,
@@ -31,6 +32,13 @@ describe("parseVariables", () => {
     expect(() => parseEnvironment(["A B=1"], "set-env")).toThrow(
       'environment variable does not have valid identifier "A B" (--set-env)',
     );
+  });
+});
+
+describe("parseAppVariables", () => {
+  test("takes the last of a key given twice, as rkt 1.x did for the flags of an app", () => {
+    expect(parseAppVariables(["A=1", "B=", "A=2=3"], "environment")).toEqual([v("A", "2=3"), v("B", "")]);
+    expect(() => parseAppVariables(["A"], "environment")).toThrow('Cannot use "A" for --environment');
   });
 });
 

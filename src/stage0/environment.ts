@@ -37,22 +37,30 @@ export function mergeEnvironment(
   return [...merged].map(([name, value]) => ({ name, value }));
 }
 
-/** Parses `K=V` words of one flag. Throws USAGE; a key given twice: `key "x" already set` (rkt's words). */
+/** Parses `K=V` words of one flag of the pod. Throws USAGE; a key given twice: `key "x" already set` (rkt's words). */
 export function parseVariables(words: readonly string[], flag: string): EnvironmentVariable[] {
   const seen = new Set<string>();
   return words.map((word) => {
-    const equals = word.indexOf("=");
-    if (equals < 1) throw new RktError("USAGE", `Cannot use ${quoted(word)} for --${flag}: expected NAME=VALUE`);
-    const name = word.slice(0, equals);
-    if (seen.has(name)) throw new RktError("USAGE", `key ${quoted(name)} already set`);
-    seen.add(name);
-    return { name, value: word.slice(equals + 1) };
+    const variable = parseVariable(word, flag);
+    if (seen.has(variable.name)) throw new RktError("USAGE", `key ${quoted(variable.name)} already set`);
+    seen.add(variable.name);
+    return variable;
   });
 }
 
-/** As {@link parseVariables}, with names that a manifest may have. */
-export function parseEnvironment(words: readonly string[], flag: string): EnvironmentVariable[] {
-  return parseVariables(words, flag).map((variable) => named(variable, `--${flag}`));
+/** {@link parseVariables} of a flag of an app: of a key given twice the last counts (rkt 1.x), so that callers can add to what they were given. */
+export function parseAppVariables(words: readonly string[], flag: string): EnvironmentVariable[] {
+  const byName = new Map(words.map((word) => parseVariable(word, flag)).map(({ name, value }) => [name, value]));
+  return [...byName].map(([name, value]) => ({ name, value }));
+}
+
+/** As `parse` does, with names that a manifest may have. */
+export function parseEnvironment(
+  words: readonly string[],
+  flag: string,
+  parse = parseVariables,
+): EnvironmentVariable[] {
+  return parse(words, flag).map((variable) => named(variable, `--${flag}`));
 }
 
 /** Throws USAGE. */
@@ -62,6 +70,12 @@ function named(variable: EnvironmentVariable, where: string): EnvironmentVariabl
     "USAGE",
     `environment variable does not have valid identifier ${quoted(variable.name)} (${where})`,
   );
+}
+
+function parseVariable(word: string, flag: string): EnvironmentVariable {
+  const equals = word.indexOf("=");
+  if (equals < 1) throw new RktError("USAGE", `Cannot use ${quoted(word)} for --${flag}: expected NAME=VALUE`);
+  return { name: word.slice(0, equals), value: word.slice(equals + 1) };
 }
 
 /** Reads a file of `K=V` lines; blank lines and lines starting with `#` or `;` are skipped. Throws INVALID_INPUT naming file and line. */

@@ -1,5 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { BLANK_APP, type ImageManifest, parseMount, parseVolume } from "../spec/appc/mod.ts";
+import {
+  BLANK_APP,
+  type ImageManifest,
+  ISOLATOR,
+  parseMount,
+  parseVolume,
+  resourceIsolator,
+} from "../spec/appc/mod.ts";
 import type { AppOptions } from "./app-options.ts";
 import { buildPodManifest, type PodOptions } from "./pod-manifest.ts";
 
@@ -27,18 +34,10 @@ const NO_OPTIONS: AppOptions = {
   annotations: [],
   userAnnotations: [],
   userLabels: [],
-  memory: undefined,
-  cpu: undefined,
-  cpuShares: undefined,
-  oomScoreAdj: undefined,
+  isolators: [],
   capsRetain: undefined,
   capsRemove: undefined,
   seccomp: undefined,
-  pids: undefined,
-  blockBandwidth: undefined,
-  blockIops: undefined,
-  noNewPrivileges: undefined,
-  apparmorProfile: undefined,
 };
 
 const POD: PodOptions = {
@@ -103,12 +102,9 @@ describe("buildPodManifest", () => {
   });
 
   test("replaces isolators of the image and refuses both capability sets", () => {
-    expect(build({ memory: "64M" }).apps[0]?.app?.isolators.map((isolator) => isolator.name)).toEqual([
-      "resource/memory",
-    ]);
-    expect(() => build({ memory: "16" })).toThrow(
-      "memory limit of 16 bytes too low. Try a reasonable value, such as --memory=16M",
-    );
+    const limit = (amount: string) => resourceIsolator(ISOLATOR.memory, amount);
+    const image = { ...IMAGE, app: { ...BLANK_APP, exec: ["/bin/sh"], isolators: [limit("32M")] } };
+    expect(build({ isolators: [limit("64M")] }, {}, image).apps[0]?.app?.isolators).toEqual([limit("64M")]);
     expect(() => build({ capsRetain: ["CAP_KILL"], capsRemove: ["CAP_KILL"] })).toThrow(
       "cannot use both --caps-retain and --caps-remove",
     );

@@ -1,7 +1,7 @@
 /** The pod manifest that a command line means (rkt 1.x: stage0/run.go). Pure. */
 
 import { posix } from "node:path";
-import { aboutSubject, RktError } from "../core/errors.ts";
+import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import { RKT_VERSION } from "../core/version.ts";
 import type {
@@ -17,19 +17,12 @@ import type {
   Volume,
 } from "../spec/appc/mod.ts";
 import {
-  apparmorIsolator,
   BLANK_APP,
   capabilitiesIsolator,
-  cpuSharesIsolator,
   ISOLATOR,
   isAcName,
-  memoryLimit,
-  oomScoreAdjIsolator,
   parseAcName,
-  pidsIsolator,
-  rateIsolator,
   replaceIsolators,
-  resourceIsolator,
   sanitizeAcName,
 } from "../spec/appc/mod.ts";
 import type { AppOptions } from "./app-options.ts";
@@ -176,42 +169,16 @@ function mergeIsolators(image: readonly Isolator[], options: AppOptions): Isolat
   if (options.capsRetain !== undefined && options.capsRemove !== undefined) {
     throw new RktError("USAGE", "error: cannot use both --caps-retain and --caps-remove on the same image");
   }
-  const { memory, cpu, cpuShares, oomScoreAdj, capsRetain, capsRemove, seccomp, pids } = options;
+  const { capsRetain, capsRemove, seccomp } = options;
   let merged: Isolator[] = [...image];
   const put = (isolator: Isolator, ...names: string[]) => {
     merged = replaceIsolators(merged, [isolator.name, ...names], isolator);
   };
-  if (memory !== undefined) put(ofFlag("memory", memory, memoryIsolator));
-  if (cpu !== undefined) put(ofFlag("cpu", cpu, (amount) => resourceIsolator(ISOLATOR.cpu, amount)));
-  if (cpuShares !== undefined) put(cpuSharesIsolator(cpuShares));
-  if (oomScoreAdj !== undefined) put(oomScoreAdjIsolator(oomScoreAdj));
+  for (const isolator of options.isolators) put(isolator);
   if (capsRetain !== undefined) put(capabilitiesIsolator("retain", capsRetain), ISOLATOR.capsRemove);
   if (capsRemove !== undefined) put(capabilitiesIsolator("remove", capsRemove), ISOLATOR.capsRetain);
   if (seccomp !== undefined) put(seccomp, ISOLATOR.seccompRetain, ISOLATOR.seccompRemove, ISOLATOR.seccompProfile);
-  if (pids !== undefined) put(pidsIsolator(pids));
-  if (options.blockBandwidth !== undefined) put(rateIsolator(ISOLATOR.blockBandwidth, options.blockBandwidth));
-  if (options.blockIops !== undefined) put(rateIsolator(ISOLATOR.blockIops, options.blockIops));
-  if (options.noNewPrivileges !== undefined) put({ name: ISOLATOR.noNewPrivileges, value: options.noNewPrivileges });
-  if (options.apparmorProfile !== undefined) put(apparmorIsolator(options.apparmorProfile));
   return merged;
-}
-
-function ofFlag(flag: string, word: string, make: (word: string) => Isolator): Isolator {
-  try {
-    return make(word);
-  } catch (error) {
-    throw aboutSubject(error, `--${flag}`, `Cannot use ${quoted(word)} for --${flag}`);
-  }
-}
-
-/** Less than one page cannot hold a program; such a number is a unit forgotten. */
-export function memoryIsolator(amount: string): Isolator {
-  const isolator = resourceIsolator(ISOLATOR.memory, amount);
-  const bytes = memoryLimit([isolator]) ?? 0;
-  if (bytes < 4096) {
-    throw new RktError("USAGE", `memory limit of ${bytes} bytes too low. Try a reasonable value, such as --memory=16M`);
-  }
-  return isolator;
 }
 
 /** Of mounts at one path the first counts, the app's own before the pod's (rkt 1.x). */
@@ -226,7 +193,7 @@ function mergeMounts(own: readonly Mount[], podWide: readonly Mount[]): Mount[] 
 }
 
 /** Throws USAGE in rkt's words for a mount whose volume the pod lacks. */
-export function checkMounts(apps: readonly RuntimeApp[], volumes: readonly Volume[]): void {
+export function checkMounts(apps: readonly Pick<RuntimeApp, "mounts">[], volumes: readonly Volume[]): void {
   const known = new Set(volumes.map((volume) => volume.name));
   for (const app of apps) {
     for (const mount of app.mounts) {
