@@ -62,7 +62,8 @@ export function parseWords(command: Command, globalSpecs: readonly FlagSpec[], w
     help = command.imageFlags === undefined ? parseArguments(state) : parseImages(state);
   } catch (error) {
     if (state.images.length === 0 && error instanceof CommandLineError) throw error;
-    throw new RktError("USAGE", "error parsing app image arguments", { cause: error });
+    const what = command.noImageArguments === true ? "unable to parse arguments" : "error parsing app image arguments";
+    throw new RktError("USAGE", what, { cause: error });
   }
   return {
     globals: flagValues(globalSpecs, state.globals),

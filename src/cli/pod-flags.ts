@@ -49,8 +49,8 @@ export function pullPolicyFlags(byDefault: "new" | "update"): readonly FlagSpec[
       default: byDefault,
       usage: "when to fetch an image: never, new (if it is not in the store), update",
     },
-    { name: "store-only", kind: "bool", usage: "", deprecated: "use --pull-policy=never" },
-    { name: "no-store", kind: "bool", usage: "", deprecated: "use --pull-policy=update" },
+    { name: "store-only", kind: "bool", usage: "", deprecated: "please use --pull-policy=never" },
+    { name: "no-store", kind: "bool", usage: "", deprecated: "please use --pull-policy=update" },
   ];
 }
 
@@ -216,8 +216,8 @@ export const APP_FLAGS: readonly FlagSpec[] = [
   { name: "oom-score-adj", kind: "string", usage: "out-of-memory score adjustment of the app, -1000 to 1000" },
   { name: "caps-retain", kind: "list", repeatable: true, usage: "capabilities that the app keeps" },
   { name: "caps-remove", kind: "list", repeatable: true, usage: "capabilities that the app loses" },
-  { name: "cap-retain", kind: "list", repeatable: true, usage: "", deprecated: "use --caps-retain" },
-  { name: "cap-remove", kind: "list", repeatable: true, usage: "", deprecated: "use --caps-remove" },
+  { name: "cap-retain", kind: "list", repeatable: true, usage: "", deprecated: "use --caps-retain instead" },
+  { name: "cap-remove", kind: "list", repeatable: true, usage: "", deprecated: "use --caps-remove instead" },
   {
     name: "seccomp",
     kind: "string",

@@ -285,9 +285,6 @@ export class PodFiles {
   get subcgroup(): string {
     return join(this.dir, "subcgroup");
   }
-  get flavor(): string {
-    return join(this.dir, "flavor");
-  }
   /** The pod's SELinux label; only there where SELinux was enabled when it was started. */
   get selinux(): string {
     return join(this.dir, "selinux");

@@ -7,17 +7,17 @@ import { quoted } from "../core/text.ts";
 import { childrenOf, isInit } from "../host/child-processes.ts";
 import type { Host } from "../host/host.ts";
 import { tryLock } from "../host/lock.ts";
-import { closePod, findPod, lookAgain, type Pod, podReader } from "./find.ts";
+import { closePod, lookAgain, type Pod, podReader, retrievePod } from "./find.ts";
 import { appNames } from "./names.ts";
 import { readPodNumber } from "./read.ts";
 
 /** Another command's short look may hold the lock; a gc that expires the pod, or a second run-prepared, keeps it. */
 const LOCK_ATTEMPTS = 20;
 
-/** Locks a prepared pod for this process. Throws WRONG_STATE `pod "x" is not prepared`, CONFLICT when another process is at it, and findPod's errors. */
+/** Locks a prepared pod for this process. Throws WRONG_STATE `pod "x" is not prepared`, CONFLICT when another process is at it, and retrievePod's errors. */
 export function claimPreparedPod(dataDir: DataDir, host: Host, text: string): PreparedPod {
   const reader = podReader(dataDir, host);
-  const pod = findPod(reader, text);
+  const pod = retrievePod(reader, text);
   try {
     if (pod.place !== "prepared") throw new RktError("WRONG_STATE", `pod ${quoted(pod.uuid)} is not prepared`);
     for (let attempt = 0; !tryLock(host, pod.fd, "exclusive"); attempt++) {
@@ -38,7 +38,7 @@ export function claimPreparedPod(dataDir: DataDir, host: Host, text: string): Pr
 
 /**
  * A running pod, its first process and its apps. Waits while the stage1 is about to record its process. Throws WRONG_STATE `pod "x" isn't currently running`,
- * and findPod's errors.
+ * and retrievePod's errors.
  */
 export function runningPod(
   dataDir: DataDir,
@@ -46,7 +46,7 @@ export function runningPod(
   text: string,
 ): RunningPod & { readonly apps: readonly string[] } {
   const reader = podReader(dataDir, host);
-  let pod: Pod | undefined = findPod(reader, text);
+  let pod: Pod | undefined = retrievePod(reader, text);
   const { uuid } = pod;
   for (let pause = 5; pod?.state === "running"; pause = Math.min(pause * 2, 100)) {
     const pid = firstProcess(host, pod);

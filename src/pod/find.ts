@@ -92,6 +92,15 @@ export function findPod(reader: PodReader, text: string): Pod {
   return pod;
 }
 
+/** {@link findPod} for a command about one pod: what is wrong is told under rkt's words for that. */
+export function retrievePod(reader: PodReader, text: string, doing = "problem retrieving pod"): Pod {
+  try {
+    return findPod(reader, text);
+  } catch (cause) {
+    throw cause instanceof RktError ? new RktError(cause.code, doing, { cause }) : cause;
+  }
+}
+
 /** Looks at pod `uuid`; undefined when there is none (any more). `likely`: where it was seen a moment ago. The caller closes it. */
 export function openPod(reader: PodReader, uuid: PodUuid, likely?: PodStateDir): Pod | undefined {
   // In the order of a pod's life: one that moves on while it is looked for is met in a later directory.

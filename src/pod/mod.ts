@@ -19,6 +19,7 @@ export {
   type PodReader,
   podNames,
   podReader,
+  retrievePod,
 } from "./find.ts";
 export { collectGarbage, type GcOptions } from "./gc.ts";
 export { readIdRange, takeIdRange } from "./id-ranges.ts";

@@ -12,7 +12,7 @@ import { replaceFileBeneath } from "../host/beneath.ts";
 import { lockWithBackoff } from "../host/lock.ts";
 import { isErrno, linux, O } from "../host/mod.ts";
 import { removeTree } from "../host/remove-tree.ts";
-import { closePod, findPod, firstProcess, isReady, openPod, type Pod, podManifest, podReader } from "../pod/mod.ts";
+import { closePod, firstProcess, isReady, openPod, type Pod, podManifest, podReader, retrievePod } from "../pod/mod.ts";
 import { formatPodManifest, type PodManifest } from "../spec/appc/mod.ts";
 import { type CrossingEntrypoint, callStage1, crossingEnvironment } from "./call-stage1.ts";
 import { isMutable } from "./pod-manifest.ts";
@@ -27,7 +27,7 @@ export interface MutablePod {
 }
 
 /**
- * Calls `act` with the pod that `text` names. Throws findPod's errors; WRONG_STATE for a pod that is not running, not ready (`notReady` names it in rkt's words) or not
+ * Calls `act` with the pod that `text` names. Throws retrievePod's errors; WRONG_STATE for a pod that is not running, not ready (`notReady` names it in rkt's words) or not
  * mutable.
  */
 export async function withMutablePod<T>(
@@ -36,7 +36,7 @@ export async function withMutablePod<T>(
   notReady: (uuid: string) => string,
   act: (pod: MutablePod) => Promise<T>,
 ): Promise<T> {
-  const pod = findPod(podReader(engine.dataDir, linux), text);
+  const pod = retrievePod(podReader(engine.dataDir, linux), text);
   try {
     return await act(lookInside(pod, notReady));
   } finally {

@@ -23,7 +23,7 @@ export interface ResolverFiles {
   readonly hosts: string | undefined;
 }
 
-/** Throws USAGE for an address that is none, or an entry that is not IP=NAME. Pure. */
+/** Throws USAGE for an address that is none, an entry that is not IP=NAME, and words for a file that is not written. Pure. */
 export function resolverFiles(dns: DnsOptions): ResolverFiles {
   const resolv = resolvMode(dns);
   const hosts = hostsMode(dns.hostsEntries);
@@ -35,9 +35,13 @@ export function resolverFiles(dns: DnsOptions): ResolverFiles {
 }
 
 function resolvMode(dns: DnsOptions): ResolverFiles["mode"]["resolv"] {
-  if (dns.servers[0] === "host" || dns.servers[0] === "none") return dns.servers[0];
-  const any = dns.servers.length + dns.search.length + dns.options.length > 0 || dns.domain !== "";
-  return any ? "stage0" : "default";
+  const others = dns.search.length + dns.options.length > 0 || dns.domain !== "";
+  const [first] = dns.servers;
+  if (first === "host" || first === "none") {
+    if (others) throw new RktError("USAGE", `Cannot call --dns-opt, --dns-search, or --dns-domain with --dns=${first}`);
+    return first;
+  }
+  return others || first !== undefined ? "stage0" : "default";
 }
 
 function hostsMode(entries: readonly string[]): ResolverFiles["mode"]["hosts"] {

@@ -250,6 +250,13 @@ describe("a pod that ends", () => {
     for (const { ended } of adds) expect([0, 254]).toContain((await ended).status);
     expect(add("never", "exit 0").stderr).toContain("isn't currently running");
     expect(rkt.ok(["app", "status", uuid, "--app=app"])).toContain("state=exited");
+    // An orchestrator stops the apps of a pod that it takes down, whatever has become of the pod.
+    expect(rkt.run(["app", "stop", uuid, "--app=app"])).toEqual({
+      status: 0,
+      stdout: `pod "${uuid}" is already stopped\n`,
+      stderr: "",
+    });
+    expect(rkt.run(["app", "rm", uuid, "--app=app"])).toMatchObject({ status: 254, stdout: "" });
     rkt.ok(["rm", uuid]);
     expect(rkt.pods()).toEqual([]);
     expect(mountsBelow(rkt.dir)).toEqual([]);

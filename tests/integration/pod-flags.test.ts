@@ -96,6 +96,11 @@ describe("mistakes on the command line of a pod", () => {
       ["run", "--dns=none,192.0.2.1", "IMAGE"],
       'Cannot use --dns: "host" and "none" stand alone',
     ],
+    [
+      "a search domain beside the host's file",
+      ["run", "--dns=host", "--dns-search=example.com", "IMAGE"],
+      "Cannot call --dns-opt, --dns-search, or --dns-domain with --dns=host",
+    ],
     ["a hosts entry", ["run", "--hosts-entry=example.com", "IMAGE"], "expected IP=NAME, or host"],
     [
       "metadata without a network",

@@ -1,8 +1,7 @@
 /** rkt cat-manifest: a pod's manifest. */
 
-import { RktError } from "../../core/errors.ts";
 import { linux } from "../../host/mod.ts";
-import { closePod, findPod, type Pod, podManifest, podReader } from "../../pod/mod.ts";
+import { closePod, podManifest, podReader, retrievePod } from "../../pod/mod.ts";
 import { formatPodManifest } from "../../spec/appc/mod.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { podWord, UUID_FILE_FLAG } from "../pod-words.ts";
@@ -21,14 +20,7 @@ export const command: Command = {
 
 function catManifestCommand(input: CommandInput): void {
   const { engine, flags, output } = input;
-  let pod: Pod;
-  try {
-    pod = findPod(podReader(engine.dataDir, linux), podWord(input));
-  } catch (error) {
-    throw error instanceof RktError && error.code === "USAGE"
-      ? error
-      : new RktError("NOT_FOUND", "problem retrieving pod", { cause: error });
-  }
+  const pod = retrievePod(podReader(engine.dataDir, linux), podWord(input));
   try {
     output.stdout(`${formatPodManifest(podManifest(linux, pod), flags.bool("pretty-print") ? "\t" : "")}\n`);
   } finally {

@@ -3,7 +3,7 @@
 import { kernelMessages } from "../../host/kernel-log.ts";
 import { linux } from "../../host/mod.ts";
 import { type AppExplanation, explainApp } from "../../pod/explain.ts";
-import { closePod, findPod, manifestExpected, podManifest, podReader } from "../../pod/mod.ts";
+import { closePod, manifestExpected, podManifest, podReader, retrievePod } from "../../pod/mod.ts";
 import { ordered } from "../../spec/json-text.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { FORMAT_FLAG, formatted, jsonFormat } from "../output-format.ts";
@@ -23,7 +23,7 @@ export const command: Command = {
 async function explainCommand(input: CommandInput): Promise<void> {
   const { engine, flags, output } = input;
   const format = jsonFormat(flags);
-  const pod = findPod(podReader(engine.dataDir, linux), podWord(input));
+  const pod = retrievePod(podReader(engine.dataDir, linux), podWord(input));
   try {
     const messages = kernelMessages();
     const apps = manifestExpected(pod) ? podManifest(linux, pod).apps : [];

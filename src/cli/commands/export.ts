@@ -6,7 +6,7 @@ import { RktError } from "../../core/errors.ts";
 import { quoted } from "../../core/text.ts";
 import { tryLock } from "../../host/lock.ts";
 import { linux } from "../../host/mod.ts";
-import { closePod, findPod, type Pod, podManifest, podReader } from "../../pod/mod.ts";
+import { closePod, type Pod, podManifest, podReader, retrievePod } from "../../pod/mod.ts";
 import { chosenApp } from "../chosen-app.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { CommandLineError } from "../command-line-error.ts";
@@ -33,7 +33,7 @@ async function exportCommand({ engine, flags, args, output }: CommandInput): Pro
   const path = resolve(file);
   if (!flags.bool("overwrite") && lstatSync(path, { throwIfNoEntry: false }) !== undefined)
     throw new RktError("CONFLICT", "target file exists (try --overwrite)");
-  const pod = findPod(podReader(engine.dataDir, linux), uuid);
+  const pod = retrievePod(podReader(engine.dataDir, linux), uuid);
   try {
     holdEnded(pod);
     const apps = podManifest(linux, pod).apps.map(({ name }) => name);

@@ -8,13 +8,13 @@ import { linux } from "../../host/mod.ts";
 import {
   appNames,
   closePod,
-  findPod,
   isAfterRun,
   openPod,
   type Pod,
   type PodReader,
   podReader,
   readPodFile,
+  retrievePod,
 } from "../../pod/mod.ts";
 import type { Command, CommandInput, FlagValues } from "../command.ts";
 import { openConsole, readConsole } from "../console-lines.ts";
@@ -50,7 +50,7 @@ async function logsCommand(input: CommandInput): Promise<void> {
   const query = readQuery(flags);
   const word = podWord(input);
   const reader = podReader(engine.dataDir, linux);
-  const pod = findPod(reader, word);
+  const pod = retrievePod(reader, word);
   const open: number[] = [];
   try {
     if (["embryo", "preparing", "aborted prepare", "prepared", "garbage", "deleting"].includes(pod.state))

@@ -3,7 +3,7 @@
 import { RktError } from "../../core/errors.ts";
 import { quoted } from "../../core/text.ts";
 import { linux } from "../../host/mod.ts";
-import { closePod, deniedCalls, findPod, podManifest, podReader } from "../../pod/mod.ts";
+import { closePod, deniedCalls, podManifest, podReader, retrievePod } from "../../pod/mod.ts";
 import { chosenApp } from "../chosen-app.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { podWord, UUID_FILE_FLAG } from "../pod-words.ts";
@@ -21,7 +21,7 @@ The pod may still run; what the app does later is then not in the profile.`,
 
 async function seccompProfileCommand(input: CommandInput): Promise<void> {
   const { engine, flags, output } = input;
-  const pod = findPod(podReader(engine.dataDir, linux), podWord(input));
+  const pod = retrievePod(podReader(engine.dataDir, linux), podWord(input));
   try {
     const { apps } = podManifest(linux, pod);
     const names = apps.map(({ name }) => name);

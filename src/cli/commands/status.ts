@@ -8,7 +8,6 @@ import {
   createdAt,
   deniedCalls,
   exitStatuses,
-  findPod,
   isFinished,
   isReady,
   type Pod,
@@ -21,6 +20,7 @@ import {
   podNetworks,
   podReader,
   recordedPid,
+  retrievePod,
   startedAt,
   waitForPod,
 } from "../../pod/mod.ts";
@@ -64,12 +64,7 @@ async function statusCommand(input: CommandInput): Promise<void> {
   const format = jsonFormat(flags);
   const word = uuidWord(input);
   const reader = podReader(engine.dataDir, linux);
-  let pod: Pod;
-  try {
-    pod = findPod(reader, word);
-  } catch (cause) {
-    throw new RktError("NOT_FOUND", "problem retrieving pod", { cause });
-  }
+  let pod = retrievePod(reader, word);
   if (ready !== 0) pod = await waitFor(reader, pod, ready, "error waiting for pod readiness", readiness);
   if (finish !== 0)
     pod = await waitFor(reader, pod, finish, "error waiting for pod to finish", ({ state }) => isFinished(state));

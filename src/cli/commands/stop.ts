@@ -6,6 +6,7 @@ import { linux } from "../../host/mod.ts";
 import { closePod, endProcesses, findPod, isAfterRun, type Pod, type Remover, waitForPod } from "../../pod/mod.ts";
 import { formatStopArguments } from "../../stage1-contract/mod.ts";
 import type { Command, CommandInput } from "../command.ts";
+import { alreadyStopped } from "../pod-text.ts";
 import { podWords, UUID_FILE_FLAG } from "../pod-words.ts";
 import { removerOf } from "../remover.ts";
 
@@ -35,7 +36,7 @@ async function stopCommand(input: CommandInput): Promise<number> {
     try {
       const { uuid } = pod;
       if (isAfterRun(pod.state)) {
-        output.stdout(`pod ${quoted(uuid)} is already stopped\n`);
+        output.stdout(alreadyStopped(pod));
         continue;
       }
       await stopPod(remover, pod, flags.bool("force"));

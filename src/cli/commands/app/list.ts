@@ -2,7 +2,7 @@
 
 import { RktError } from "../../../core/errors.ts";
 import { linux } from "../../../host/mod.ts";
-import { appStatus, closePod, findPod, podManifest, podReader } from "../../../pod/mod.ts";
+import { appStatus, closePod, podManifest, podReader, retrievePod } from "../../../pod/mod.ts";
 import type { Command, CommandInput } from "../../command.ts";
 import { formatTable } from "../../table.ts";
 import { endingWithOne } from "./app-words.ts";
@@ -20,7 +20,7 @@ export const command: Command = {
 function listCommand({ engine, flags, args, output }: CommandInput): void {
   const [uuid, ...others] = args;
   if (uuid === undefined || others.length > 0) throw new RktError("USAGE", "must provide the pod UUID");
-  const pod = findPod(podReader(engine.dataDir, linux), uuid);
+  const pod = retrievePod(podReader(engine.dataDir, linux), uuid, "error listing apps");
   try {
     const rows: string[][] = podManifest(linux, pod).apps.map(({ name }) => [name, appStatus(linux, pod, name).state]);
     if (!flags.bool("no-legend")) rows.unshift(["NAME", "STATE"]);

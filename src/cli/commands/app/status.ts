@@ -3,7 +3,7 @@
 import { RktError } from "../../../core/errors.ts";
 import { printable, quoted } from "../../../core/text.ts";
 import { linux } from "../../../host/mod.ts";
-import { appStatus, closePod, findPod, type Pod, podManifest, podReader } from "../../../pod/mod.ts";
+import { appStatus, closePod, type Pod, podManifest, podReader, retrievePod } from "../../../pod/mod.ts";
 import type { NameValue, PodManifest, RuntimeApp } from "../../../spec/appc/mod.ts";
 import type { Command, CommandInput } from "../../command.ts";
 import { goTime } from "../../human.ts";
@@ -24,7 +24,7 @@ function statusCommand(input: CommandInput): void {
   const { engine, flags, output } = input;
   const words = appWords(input, "print the status of");
   const format = jsonFormat(flags);
-  const pod = findPod(podReader(engine.dataDir, linux), words.pod);
+  const pod = retrievePod(podReader(engine.dataDir, linux), words.pod, "error getting app status");
   try {
     const manifest = podManifest(linux, pod);
     const app = manifest.apps.find(({ name }) => name === words.app);
