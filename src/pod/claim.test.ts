@@ -1,9 +1,11 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { childrenOf } from "../host/child-processes.ts";
 import { linux } from "../host/linux.ts";
-import { claimPreparedPod, runningPod } from "./claim.ts";
-import { cleanUp, closeLater, dataDir, freePod, lockedPod } from "./test-pods.ts";
+import { claimPreparedPod, firstProcess, runningPod } from "./claim.ts";
+import { podReader } from "./find.ts";
+import { cleanUp, closeLater, dataDir, freePod, lockedPod, lookedAt } from "./test-pods.ts";
 
 afterEach(cleanUp);
 
@@ -42,5 +44,35 @@ describe("claiming", () => {
       child.kill();
     }
     expect(() => runningPod(data, linux, freePod(data).uuid)).toThrow("isn't currently running");
+  });
+
+  test("of a stage1 without a process namespace: the only child, once the pod is set up", async () => {
+    const data = dataDir();
+    const child = Bun.spawn(["sh", "-c", "sleep 60 & echo up; wait"], { stdout: "pipe" });
+    const pod = (prepare: (dir: string) => void) => {
+      const made = lockedPod(data);
+      writeFileSync(join(made.dir, "ppid"), `${child.pid}\n`);
+      prepare(made.dir);
+      return lookedAt(podReader(data, linux), made.uuid);
+    };
+    try {
+      await child.stdout.getReader().read();
+      expect(
+        firstProcess(
+          linux,
+          pod(() => {}),
+        ),
+      ).toBeUndefined();
+      const ready = pod((dir) => {
+        mkdirSync(join(dir, "stage1/rootfs/rkt"), { recursive: true });
+        symlinkSync("ready", join(dir, "stage1/rootfs/rkt/supervisor-status"));
+      });
+      expect(firstProcess(linux, ready)).toBeGreaterThan(child.pid);
+      const long = pod((dir) => utimesSync(join(dir, "ppid"), 1000, 1000));
+      expect(firstProcess(linux, long)).toBeGreaterThan(child.pid);
+    } finally {
+      for (const pid of childrenOf(child.pid)) process.kill(pid);
+      child.kill();
+    }
   });
 });
