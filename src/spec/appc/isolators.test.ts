@@ -54,6 +54,11 @@ describe("isolators", () => {
     expect(isolators[0]?.value).toEqual({ default: false, request: "16M", limit: "16M" });
   });
 
+  test("of several sets of capabilities none is forgotten", () => {
+    const sets = [["CAP_KILL"], ["CAP_MKNOD", "CAP_KILL"]].map((set) => capabilitiesIsolator("remove", set));
+    expect(capabilitySets(sets)).toEqual({ retain: undefined, remove: ["CAP_KILL", "CAP_MKNOD"] });
+  });
+
   test("wrong values do not become isolators", () => {
     expect(() => resourceIsolator(ISOLATOR.memory, "lots")).toThrow("as a quantity");
     expect(() => cpuSharesIsolator(1)).toThrow("os/linux/cpu-shares must be between 2 and 262144, got 1");

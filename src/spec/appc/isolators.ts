@@ -1,6 +1,6 @@
 /**
  * Isolators: typed readers for those that rkt applies, and makers for command-line flags. The rules are in isolator-rules.ts.
- * Where one name stands several times, the last counts, as in rkt 1.x.
+ * Where one name stands several times, the last counts unless it says otherwise below, as in rkt 1.x.
  */
 
 import { flag, type Place } from "../document.ts";
@@ -62,11 +62,13 @@ export function noNewPrivileges(isolators: readonly Isolator[]): boolean {
   );
 }
 
+/** Sets of the same kind add up, as in rkt 1.x: what one of them takes away stays away. */
 export function capabilitySets(isolators: readonly Isolator[]): CapabilitySets {
-  return {
-    retain: read(isolators, ISOLATOR.capsRetain, textSet),
-    remove: read(isolators, ISOLATOR.capsRemove, textSet),
+  const all = (name: string): string[] | undefined => {
+    const sets = isolators.flatMap((one) => (one.name === name ? (read([one], name, textSet) ?? []) : []));
+    return sets.length === 0 ? undefined : [...new Set(sets)];
   };
+  return { retain: all(ISOLATOR.capsRetain), remove: all(ISOLATOR.capsRemove) };
 }
 
 /** The one filter; the schema refuses a second, and retain beside remove. */
