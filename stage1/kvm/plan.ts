@@ -46,11 +46,7 @@ export function linkLines(links: readonly GuestLink[]): string {
  * The mounts of the apps that are the guest's own: devices, memory, and on top of those the volumes that the host has mounted in its root already. A volume that is read-only is so on the host; here it is
  * shown as such.
  */
-export function mountLines(
-  manifest: PodManifest,
-  apps: readonly PodApp[],
-  dev: Pick<DevOptions, "console" | "journal">,
-): string {
+export function mountLines(manifest: PodManifest, apps: readonly PodApp[], dev: Pick<DevOptions, "journal">): string {
   const count = { next: 0 };
   return apps.map((app) => appLines(manifest, app, dev, count)).join("");
 }
@@ -58,7 +54,7 @@ export function mountLines(
 function appLines(
   manifest: PodManifest,
   { unit, mounts: { readOnlyRoot, writable } }: PodApp,
-  dev: Pick<DevOptions, "console" | "journal">,
+  dev: Pick<DevOptions, "journal">,
   count: { next: number },
 ): string {
   const { runtimeApp } = unit;
@@ -86,7 +82,7 @@ function appLines(
   return [
     line("app", `/opt/stage2/${runtimeApp.name}/rootfs`),
     ...places.map(({ target }) => line("take", numbers.get(target) ?? 0, target)),
-    line("dev", ...(dev.console ? ["console"] : []), ...(dev.journal === undefined ? [] : [`stdout=${dev.journal}`])),
+    line("dev", "console", ...(dev.journal === undefined ? [] : [`stdout=${dev.journal}`])),
     ...(readOnlyRoot ? [line("readonly")] : []),
     ...writable.map((target) => line("put", numbers.get(target) ?? 0, target, "rw")),
     ...volumes.flatMap(({ volume, target, readOnly }) => {

@@ -100,16 +100,15 @@ export const run: RunEntrypoint = async (argv, io) => {
   const hostname = run.hostname ?? `rkt-${uuid}`;
   const resolver = resolverBinds(root, run.dnsMode ?? { resolv: "default", hosts: "default" }, hostname, network?.dns);
   const named = journal === "no" || input !== "none" ? undefined : journal === "only" ? "output" : "console";
-  const console = input === "terminal" || named === "console";
   if (journal !== "no") mkdirSync(join(root, "var/log/journal"), { recursive: true, mode: 0o755 });
   const release = readFileSync(join(kernel, "release"), "utf8").trim();
-  writeUnits(files, manifest, apps, run, { hostname, input, journal, console, limits, disks: [], kernel: release });
+  writeUnits(files, manifest, apps, run, { hostname, input, journal, limits, disks: [], kernel: release });
   limitGuest(root, manifest);
   const mark = crypto.getRandomValues(Buffer.alloc(16)).toString("hex");
   const guestFile = (name: string, text: string) => writeFileSync(join(root, "rkt/vm", name), text, { mode: 0o600 });
   mkdirSync(join(root, "rkt/vm"), { recursive: true, mode: 0o700 });
   guestFile("settings", settingLines([...sysctls.net, ...sysctls.ipc]));
-  guestFile("plan", linkLines(guest) + mountLines(manifest, apps, { console, journal: named }));
+  guestFile("plan", linkLines(guest) + mountLines(manifest, apps, { journal: named }));
   guestFile(
     "words",
     systemdWords(run.debug)

@@ -156,7 +156,7 @@ function writeApp(host: Host, pod: PodInit, app: PodApp, manifest: PodManifest, 
   for (const gid of identity.groups) addIdentity(host, pod.root, { uid: 0, gid });
   const journal = { none: "no", console: "too", output: "only" } as const;
   const options = {
-    ...({ input: "none", mutable: true, restarts: false, console: later.dev.console } as const),
+    ...({ input: "none", mutable: true, restarts: false } as const),
     journal: journal[later.dev.journal ?? "none"],
     kernel: kernelRelease(),
     disks: readDisks().map(({ name }) => `/rkt/disks/${name}`),

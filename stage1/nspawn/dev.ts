@@ -26,8 +26,6 @@ const LINKS = [
 ] as const;
 
 export interface DevOptions {
-  /** A mount point for the pod's console. */
-  readonly console: boolean;
   /** Where descriptors 1 and 2 are sockets, which cannot be opened by name: the file that the logs of images that are links to /dev/stdout get instead. */
   readonly journal: "console" | "output" | undefined;
   /** The pod's users, where it has a user namespace: the devices belong to its root. The caller makes files as that root (asFileOwner). */
@@ -58,7 +56,7 @@ export function mountDev(host: Host, root: number, shm: number | undefined, opti
   );
 }
 
-function fill(host: Host, dev: number, { console, journal }: DevOptions): void {
+function fill(host: Host, dev: number, { journal }: DevOptions): void {
   const mask = host.umask(0);
   try {
     for (const name of ["pts", "shm", "net"]) host.mkdirat(dev, name, 0o755);
@@ -70,7 +68,8 @@ function fill(host: Host, dev: number, { console, journal }: DevOptions): void {
       host.symlinkat(journal ?? `/proc/self/fd/${fd}`, dev, name);
     for (const [name, major, minor] of NODES) host.mknodat(dev, name, S.IFCHR | 0o666, { major, minor });
     if (existsSync("/dev/net/tun")) host.mknodat(dev, "net/tun", S.IFCHR | 0o666, { major: 10, minor: 200 });
-    const points = [...(console ? ["console"] : []), ...(journal === "output" ? [journal] : [])];
+    // Mount points: sandbox.ts binds the pod's own.
+    const points = ["console", ...(journal === "output" ? [journal] : [])];
     for (const name of points) host.mknodat(dev, name, S.IFREG | 0o600, { major: 0, minor: 0 });
   } finally {
     host.umask(mask);

@@ -94,14 +94,13 @@ export async function runWith(provide: ProvideSystemd, argv: readonly string[], 
   const dnsMode = run.dnsMode ?? { resolv: "default", hosts: "default" };
   const resolver = inPod(() => resolverBinds(files.stage1Rootfs, dnsMode, hostname, network?.dns));
   const named = journal === "no" || input !== "none" ? undefined : journal === "only" ? "output" : "console";
-  const console = input === "terminal" || named === "console";
-  const dev = { console, journal: named, ids, context: label?.file } as const;
+  const dev = { journal: named, ids, context: label?.file } as const;
   if (journal !== "no")
     inPod(() => mkdirSync(join(files.stage1Rootfs, "var/log/journal"), { recursive: true, mode: 0o755 }));
   inPod(() => {
     const disks =
       run.mutable || apps.some((app) => limitsDisks(app.unit.app)) ? makeDiskNodes(host, files.stage1Rootfs) : [];
-    const how = { hostname, input, journal, console, limits, disks, kernel: kernelRelease() } as const;
+    const how = { hostname, input, journal, limits, disks, kernel: kernelRelease() } as const;
     writeUnits(files, manifest, apps, run, how);
   });
   if (!run.disablePaths) closeDevices(host, cgroup, layout, apps);

@@ -32,8 +32,6 @@ export interface SandboxOptions {
   readonly disableCapabilities: boolean;
   readonly disablePaths: boolean;
   readonly disableSeccomp: boolean;
-  /** The app gets the pod's console: as its terminal, or for what opens /dev/stdout by name. */
-  readonly console: boolean;
   /** The pod has a user namespace. */
   readonly privateUsers: boolean;
   /** "too": apps write to the pod's journal, which copies to the console; "only": to the journal; "no": straight to the console, and there is no journal. */
@@ -86,7 +84,8 @@ function fileSystems({ volumes }: Sandbox, options: SandboxOptions): string[] {
     // Without what is mounted below it: the pod's cgroups are writable for its systemd, and none of an app's business.
     // In a user namespace what is mounted below cannot be left out (mount_namespaces(7), "locked together"): there app-mounts.ts mounts /sys.
     ...(covers("/sys") || options.privateUsers ? [] : ["/sys:/sys:norbind"]),
-    ...(options.console ? ["/dev/console:/dev/console:norbind"] : []),
+    // The pod's, for whoever writes to it by name (rkt 1.x): without it a root's words would land in a file.
+    ...(covers("/dev/console") ? [] : ["/dev/console:/dev/console:norbind"]),
   ];
   const hidden = options.disablePaths ? [] : HIDDEN.filter((path) => !covers(path)).map((path) => `-+${path}`);
   const sockets =

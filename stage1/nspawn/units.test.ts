@@ -15,7 +15,6 @@ const OPTIONS: UnitOptions = {
   disablePaths: false,
   privateUsers: false,
   disableSeccomp: false,
-  console: false,
   kernel: "6.1.0",
   disks: ["/rkt/disks/vda"],
   limits: [{ name: "NOFILE", soft: 1000n, hard: 2n ** 64n - 1n }],

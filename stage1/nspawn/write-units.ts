@@ -24,7 +24,6 @@ export function writeUnits(
     hostname: string;
     input: AppInput;
     journal: "no" | "too" | "only";
-    console: boolean;
     limits: readonly NamedLimit[];
     /** Device nodes in the stage1's root. */
     disks: readonly string[];

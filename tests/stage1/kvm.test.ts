@@ -14,6 +14,12 @@ describe("stage1 kvm", () => {
   beforeAll(() => setUp(stage1));
   afterAll(() => stage1.rkt?.[Symbol.dispose]());
 
+  /** A flag for a pod, and what it saved. */
+  const savesUuid = () => {
+    const file = join(stage1.rkt.dir, "uuid");
+    return { pod: `--uuid-file-save=${file}`, uuid: () => readFileSync(file, "utf8") };
+  };
+
   test("gives back output and status, and a volume that is read-only is", () => {
     const [ro, rw] = ["ro", "rw"].map((name) => join(stage1.rkt.dir, name)) as [string, string];
     for (const path of [ro, rw]) {
@@ -68,21 +74,23 @@ describe("stage1 kvm", () => {
 
   test("keeps a journal beside the console when asked to; syslog(3) and standard output by name lead to it", () => {
     const script = "echo out; echo by-name > /dev/stdout; { echo by-syslog; sleep 1; } | logger";
-    const result = run(stage1, script, { pod: ["--annotation=coreos.com/rkt/stage1/journal=true"] });
+    const { pod, uuid } = savesUuid();
+    const result = run(stage1, script, { pod: [pod, "--annotation=coreos.com/rkt/stage1/journal=true"] });
     expect(result.status).toBe(0);
     for (const word of ["out", "by-name"]) expect(result.stdout).toContain(word);
-    const logged = stage1.rkt.ok(["logs", stage1.rkt.pods().at(-1) ?? ""]).split("\n");
+    const logged = stage1.rkt.ok(["logs", uuid()]).split("\n");
     for (const word of ["out", "by-syslog"]) expect(logged).toContain(word);
   });
 
   test("denied system calls are written down inside, and listed outside", () => {
+    const { pod, uuid } = savesUuid();
     const result = run(stage1, "unshare -m true; sethostname() { hostname other; }; sethostname; exit 3", {
       app: ["--seccomp=mode=log"],
+      pod: [pod],
     });
     expect(result.status).toBe(3);
     expect(result.stdout).toContain('rkt: app "app" made system calls that its filter denies: ');
-    const uuid = stage1.rkt.pods().at(-1) ?? "";
-    expect(stage1.rkt.ok(["status", uuid])).toMatch(/^denied-app=sethostname\(1\),unshare\(1\)$/m);
+    expect(stage1.rkt.ok(["status", uuid()])).toMatch(/^denied-app=sethostname\(1\),unshare\(1\)$/m);
   });
 
   test("other flavors do not satisfy --require=vm", () => {

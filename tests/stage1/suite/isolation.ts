@@ -139,6 +139,7 @@ export function isolationCases(stage1: Stage1): void {
       expect(
         names.filter((name) => ![...expected, "tty", "urandom", "zero", "console", "mqueue"].includes(name)),
       ).toEqual([]);
+      expect(fact("device./dev/console")).toStartWith("character_special_file:");
       expect(fact("link./dev/fd")).toBe("/proc/self/fd");
       expect(fact("link./dev/ptmx")).toBe("pts/ptmx");
       expect(fact("link./dev/stdin")).toBe("/proc/self/fd/0");
