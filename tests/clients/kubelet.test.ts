@@ -202,16 +202,14 @@ kubelet.covers(
     expect(listed[0].networks).toMatchObject([
       { name: "rkt.kubernetes.io", ipv4: expect.stringMatching(/^10\.213\.61\./) },
     ]);
-    const asked = Bun.spawnSync([
-      "nsenter",
-      "-t",
-      String(listed[0].pid),
-      "-n",
-      "curl",
-      "-s",
-      "http://localhost:80/index.html",
-    ]);
-    expect(asked.stdout.toString()).toBe("served\n");
+    const forward = ["nsenter", "-t", String(listed[0].pid), "-n", "curl", "-s", "http://localhost:80/index.html"];
+    let page = "";
+    // The app has been started, which does not say that it listens.
+    await until("an answer", () => {
+      page = Bun.spawnSync(forward).stdout.toString();
+      return page !== "";
+    });
+    expect(page).toBe("served\n");
   },
 );
 
