@@ -18,7 +18,7 @@ import {
   parseAppVariables,
   parseEnvironment,
   parseVariables,
-  readVariableFile,
+  readVariableFiles,
 } from "../stage0/environment.ts";
 import type { PullPolicy } from "../stage0/obtain-image.ts";
 import type { PodOptions } from "../stage0/pod-manifest.ts";
@@ -44,7 +44,7 @@ export function readPodOptions(flags: FlagValues): PodOptions {
     ports: flags.list("port").map((word) => ofFlag("port", word, parsePort)),
     environment: {
       inherited: flags.bool("inherit-env") ? callerEnvironment(process.env) : [],
-      fromFiles: flags.list("set-env-file").flatMap((file) => readVariableFile(resolve(file))),
+      fromFiles: readVariableFiles(flags.list("set-env-file").map((file) => resolve(file))),
       set: parseEnvironment(flags.list("set-env"), "set-env"),
     },
     annotations: [...namedValues(flags, "annotation"), ...supervision(flags)],

@@ -7,7 +7,7 @@ import {
   parseAppVariables,
   parseEnvironment,
   parseVariables,
-  readVariableFile,
+  readVariableFiles,
 } from "./environment.ts";
 
 const v = (name: string, value: string) => ({ name, value });
@@ -42,15 +42,19 @@ describe("parseAppVariables", () => {
   });
 });
 
-describe("readVariableFile", () => {
+describe("readVariableFiles", () => {
   test("skips comments, names the line of an error", () => {
     const dir = mkdtempSync("/tmp/rkt-env-");
     try {
       writeFileSync(join(dir, "good"), "# c\n; c\n\n \nA=1\r\n B=2 \n");
       writeFileSync(join(dir, "bad"), "A=1\noops\n");
-      expect(readVariableFile(join(dir, "good"))).toEqual([v("A", "1"), v("B", "2 ")]);
-      expect(() => readVariableFile(join(dir, "bad"))).toThrow("line 2");
-      expect(() => readVariableFile(join(dir, "none"))).toThrow("Cannot read the environment file");
+      expect(readVariableFiles([join(dir, "good")])).toEqual([v("A", "1"), v("B", "2 ")]);
+      expect(() => readVariableFiles([join(dir, "bad")])).toThrow("line 2");
+      expect(() => readVariableFiles([join(dir, "none")])).toThrow("Cannot read the environment file");
+      writeFileSync(join(dir, "again"), "C=1\nA=3\n");
+      expect(() => readVariableFiles([join(dir, "good"), join(dir, "again")])).toThrow(
+        `key "A" already set (line 2 of "${join(dir, "again")}")`,
+      );
     } finally {
       rmSync(dir, { recursive: true });
     }

@@ -78,15 +78,19 @@ function parseVariable(word: string, flag: string): EnvironmentVariable {
   return { name: word.slice(0, equals), value: word.slice(equals + 1) };
 }
 
-/** Reads a file of `K=V` lines; blank lines and lines starting with `#` or `;` are skipped. Throws INVALID_INPUT naming file and line. */
-export function readVariableFile(path: string): EnvironmentVariable[] {
+/** Reads files of `K=V` lines; blank lines and lines starting with `#` or `;` are skipped. Throws INVALID_INPUT naming file and line, also of a key that an earlier file has (rkt 1.x). */
+export function readVariableFiles(paths: readonly string[]): EnvironmentVariable[] {
+  const seen = new Set<string>();
+  return paths.flatMap((path) => readVariableFile(path, seen));
+}
+
+function readVariableFile(path: string, seen: Set<string>): EnvironmentVariable[] {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (cause) {
     throw new RktError("NOT_FOUND", `Cannot read the environment file ${quoted(path)}`, { cause });
   }
-  const seen = new Set<string>();
   return text.split("\n").flatMap((raw, index) => {
     // White space at the end is the value's, as for rkt 1.x; a carriage return is not.
     const line = raw.replace(/\r$/, "").trimStart();
