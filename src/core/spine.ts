@@ -115,6 +115,8 @@ export type SignatureDocument =
       readonly content: Uint8Array;
       readonly signature: string;
       readonly certificate: string | undefined;
+      /** Certificates that vouch for `certificate`, its issuer first. */
+      readonly chain: string | undefined;
       readonly logEntry: string | undefined;
       readonly timestamp: string | undefined;
     }

@@ -78,6 +78,7 @@ function documentOf(layer: Descriptor, content: Uint8Array): SignatureDocument {
     content,
     signature: annotation("dev.cosignproject.cosign/signature") ?? "",
     certificate: annotation("dev.sigstore.cosign/certificate"),
+    chain: annotation("dev.sigstore.cosign/chain"),
     logEntry: annotation("dev.sigstore.cosign/bundle"),
     timestamp: annotation("dev.sigstore.cosign/rfc3161timestamp"),
   };

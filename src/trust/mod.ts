@@ -8,5 +8,6 @@ export { isPrefixTrusted, type TrustedKey, trustedKeysFor } from "./keystore.ts"
 export type { TrustDirs } from "./keystore-files.ts";
 export { listTrust, removeIdentity, removeKey, type TrustListing } from "./list-trust.ts";
 export { addIdentity } from "./oci/add-signers.ts";
+export { policyFile } from "./oci/policy-file.ts";
 export type { IdentityTrust } from "./oci/sigstore-keystore.ts";
 export { type VerifyOptions, verifyBuiltin, verifyDownload } from "./verify-download.ts";

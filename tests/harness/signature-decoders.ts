@@ -116,6 +116,7 @@ function layerOf(input: Buffer): Extract<SignatureDocument, { kind: "cosign" }> 
     content: Buffer.from(typeof payload === "string" ? payload : ""),
     signature: annotation("dev.cosignproject.cosign/signature") ?? "",
     certificate: annotation("dev.sigstore.cosign/certificate"),
+    chain: annotation("dev.sigstore.cosign/chain"),
     logEntry: annotation("dev.sigstore.cosign/bundle"),
     timestamp: annotation("dev.sigstore.cosign/rfc3161timestamp"),
   };
@@ -134,7 +135,15 @@ const SETS: readonly Json[] = [
     documents: [
       { kind: "bundle", content: "e30=" },
       { kind: "simple", content: "AAAA" },
-      { kind: "cosign", content: "e30=", signature: "AAAA", certificate: "x", logEntry: "{}", timestamp: "AAAA" },
+      {
+        kind: "cosign",
+        content: "e30=",
+        signature: "AAAA",
+        certificate: "x",
+        chain: "y",
+        logEntry: "{}",
+        timestamp: "AAAA",
+      },
     ],
     indexes: ["e30="],
     searched: ["the tag x"],

@@ -21,6 +21,7 @@ import {
   tagCosign,
   tagReferrers,
 } from "../harness/oci-push.ts";
+import { type Certified, certifiedLayer, certify, signerExtensions } from "../harness/openssl-authority.ts";
 import { withReferrers } from "../harness/referrers-registry.ts";
 import { startRegistry, type TestRegistry } from "../harness/registry.ts";
 import { type Result, type TestRkt, testRkt } from "../harness/rkt.ts";
@@ -174,6 +175,26 @@ describe("cosign's tag", () => {
     trustIdentity(rkt, `--prefix=${image.name}`);
     const id = accepted(rkt, image.reference);
     expect(verdict(rkt, id).verification).toEqual({ kind: "sigstore-identity", ...DEV, trustedBy: image.name });
+  });
+
+  test("by an identity under one of several roots, in a file of its own and in the host's", async () => {
+    const several = join(dir.path, "several_roots.jsonl");
+    writeFileSync(several, [makeSigstore(), sigstore].map((one) => `${one.trustedRoot}\n`).join(""));
+    const image = pushed();
+    const identity = [`--identity=${DEV.identity}`, `--issuer=${DEV.issuer}`];
+    const sign = (by: TestSigstore) =>
+      tagCosign(image.store, image.digest, [by.cosignLayer(image.digest, image.name, DEV)]);
+    using own = testRkt();
+    expect(trust(own, `--prefix=${image.name}`, ...identity, `--trusted-root=${several}`)).toContain("2 roots, 2 cert");
+    await sign(makeSigstore());
+    refused(own, image.reference, "it does not hold");
+    await sign(sigstore);
+    accepted(own, image.reference);
+    using host = testRkt();
+    mkdirSync(join(host.configDir, "trustedkeys"), { recursive: true });
+    cpSync(several, join(host.configDir, "trustedkeys/trusted_root.json"));
+    trust(host, `--prefix=${image.name}`, ...identity);
+    accepted(host, image.reference);
   });
 
   test("another image, another name, another key, another tag", async () => {
@@ -441,6 +462,9 @@ describe("policy.json", () => {
     policy(rkt, { [registry.host]: [{ type: "reject" }] });
     trust(rkt, `--prefix=${registry.host}/team`, keyFile);
     refused(rkt, image.reference, `policy.json" rejects it (docker ${registry.host})`);
+    const listed = rkt.run(["trust", "--list"]);
+    expect(listed.stderr).toContain('policy.json" is in force');
+    expect(listed.stdout).not.toContain("policy.json");
     policy(rkt, { [registry.host]: [{ type: "insecureAcceptAnything" }] });
     refused(rkt, image.reference, "none of the trusted keys");
     rkt.ok(["trust", "--remove", `--prefix=${registry.host}/team`, fingerprintIn(rkt)]);
@@ -498,6 +522,55 @@ describe("policy.json", () => {
     accepted(rkt, image.reference);
     policy(rkt, { [registry.host]: [{ ...byKey, signedIdentity: undefined }] });
     expect(fetch(rkt, image.reference, "--pull-policy=update").stderr).toContain("matchRepoDigestOrExact");
+  });
+
+  test("sigstoreSigned by a certificate of one's own authority", async () => {
+    using rkt = testRkt();
+    const root = certify(rkt.dir, "Team Root", undefined);
+    const issuing = certify(rkt.dir, "Team Issuing", root);
+    const elsewhere = certify(rkt.dir, "Other Root", undefined);
+    const names = ["email:dev@example.com", "DNS:build.example.com"];
+    const dev = certify(rkt.dir, "dev", issuing, { extensions: signerExtensions(...names) });
+    const image = pushed();
+    const sign = (by: Certified, chain: Certified[]) =>
+      tagCosign(image.store, image.digest, [certifiedLayer(image.digest, image.name, by, chain)]);
+    const by = (pki: object, more: object = {}) =>
+      policy(rkt, {
+        [registry.host]: [{ type: "sigstoreSigned", pki, signedIdentity: { type: "matchRepository" }, ...more }],
+      });
+    const ours = { caRootsPath: root.certificate, subjectEmail: "dev@example.com" };
+    await sign(dev, [issuing, root]);
+    by({ ...ours, caRootsPath: elsewhere.certificate });
+    refused(rkt, image.reference, "Failed to verify certificate chain");
+    by({ ...ours, subjectEmail: "eve@example.com" });
+    refused(rkt, image.reference, 'it was made by "dev@example.com", "build.example.com"');
+    by({ ...ours, subjectHostname: "other.example.com" });
+    refused(rkt, image.reference, "it was made by");
+    by(ours, { keyPath: keyFile });
+    refused(rkt, image.reference, "got keyPath and pki");
+    by({ ...ours, subjectMail: "dev@example.com" });
+    refused(rkt, image.reference, '"transports');
+    await sign(dev, [root]);
+    by(ours);
+    refused(rkt, image.reference, "Failed to verify certificate chain");
+    const past = { from: new Date(Date.now() - 7_200_000), until: new Date(Date.now() - 3_600_000) };
+    const expired = certify(rkt.dir, "past", issuing, { ...past, extensions: signerExtensions(...names) });
+    await sign(expired, [issuing, root]);
+    refused(rkt, image.reference, "not valid or expired");
+    await sign(dev, []);
+    by({ ...ours, caIntermediatesPath: issuing.certificate });
+    const id = accepted(rkt, image.reference);
+    expect(verdict(rkt, id).verification).toEqual({
+      kind: "sigstore-identity",
+      identity: "dev@example.com",
+      issuer: "CN=Team Root",
+      trustedBy: join(rkt.configDir, "containers/policy.json"),
+    });
+    expect(rkt.ok(["image", "list", "--no-legend", "--fields=signer"])).toBe("dev@example.com (CN=Team Root)\n");
+    await sign(dev, [issuing, root]);
+    by({ caRootsData: btoa(root.pem), subjectHostname: "build.example.com" });
+    accepted(rkt, image.reference, "--pull-policy=update");
+    expect(rkt.run(["image", "verify", id]).status).toBe(0);
   });
 
   test("a misspelt rule stops everything", () => {

@@ -81,9 +81,14 @@ async function trustCommand(input: CommandInput): Promise<void> {
 }
 
 async function listCommand({ engine, flags, output }: CommandInput): Promise<void> {
-  const { listTrust } = await import("../../trust/mod.ts");
+  const { listTrust, policyFile } = await import("../../trust/mod.ts");
   const format = jsonFormat(flags);
   const listing = listTrust(engine, flags.string("prefix"), engine.emit);
+  const policy = policyFile(engine);
+  if (policy !== undefined) {
+    const text = `${quoted(policy)} is in force: for OCI images it decides before what is listed here`;
+    engine.emit({ kind: "notice", source: "trust", text });
+  }
   if (format !== undefined) {
     output.stdout(formatted(listing.map(listingJson), format));
     return;

@@ -12,6 +12,7 @@ const SET: SignatureSet = {
       content: Buffer.from("payload"),
       signature: "c2ln",
       certificate: "-----BEGIN…",
+      chain: "-----BEGIN… -----BEGIN…",
       logEntry: undefined,
       timestamp: "{}",
     },

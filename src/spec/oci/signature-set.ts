@@ -59,8 +59,8 @@ export function sizeOfSet({ documents, indexes }: Pick<SignatureSet, "documents"
 
 export function sizeOfDocument(document: SignatureDocument): number {
   if (document.kind !== "cosign") return document.content.length;
-  const { content, signature, certificate = "", logEntry = "", timestamp = "" } = document;
-  return content.length + signature.length + certificate.length + logEntry.length + timestamp.length;
+  const { content, signature, certificate = "", chain = "", logEntry = "", timestamp = "" } = document;
+  return [content, signature, certificate, chain, logEntry, timestamp].reduce((sum, part) => sum + part.length, 0);
 }
 
 function encodeDocument(document: SignatureDocument): Writable {
@@ -69,11 +69,12 @@ function encodeDocument(document: SignatureDocument): Writable {
     ["content", base64(document.content)],
   ];
   if (document.kind !== "cosign") return ordered(...content);
-  const { signature, certificate, logEntry, timestamp } = document;
+  const { signature, certificate, chain, logEntry, timestamp } = document;
   return ordered(
     ...content,
     ["signature", signature],
     ["certificate", certificate],
+    ["chain", chain],
     ["logEntry", logEntry],
     ["timestamp", timestamp],
   );
@@ -89,6 +90,7 @@ function decodeDocument(place: Place): SignatureDocument {
     content,
     signature: short(field(place, "signature")) ?? "",
     certificate: short(field(place, "certificate")),
+    chain: short(field(place, "chain")),
     logEntry: short(field(place, "logEntry")),
     timestamp: short(field(place, "timestamp")),
   };

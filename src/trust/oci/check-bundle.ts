@@ -11,14 +11,12 @@ import { type SignedEntity, type Signer, toSignedEntity, toTrustMaterial, Verifi
 import { verifyCertificateChain } from "@sigstore/verify/dist/key/certificate.js";
 import { RktError } from "../../core/errors.ts";
 import type { SignatureDocument } from "../../core/spine.ts";
-import { pemContent } from "./pem.ts";
+import { pemContents } from "./pem.ts";
 import { SignatureRefused } from "./problem.ts";
 import { isSignedBy, publicKey } from "./public-key.ts";
 import { requireSimpleSigning, requireStatement, type Subjects } from "./statement.ts";
+import { trustedRootDocuments } from "./trusted-root-text.ts";
 import type { SignerSpec } from "./verify-messages.ts";
-
-/** Each is tried with every signature. */
-const MOST_ROOTS = 16;
 
 type Identity = Extract<SignerSpec, { kind: "identity" }>;
 type Key = Extract<SignerSpec, { kind: "key" }>;
@@ -50,14 +48,14 @@ export function readSignature(document: Exclude<SignatureDocument, { kind: "simp
 /** Whether `key` made the signature, and of which image. Throws SignatureRefused. */
 export function checkByKey(signature: SigstoreSignature, spec: Key, subjects: Subjects): Checked {
   const { bundle, payload } = signature;
-  if (bundle.verificationMaterial.content.$case !== "publicKey") {
-    throw new SignatureRefused("stranger", "it was made with a certificate, and only keys are trusted");
-  }
   const der = Buffer.from(spec.der, "base64");
   const { signed, bytes } = signedContent(signature);
-  if (!isSignedBy(publicKey(der), signed, bytes)) {
-    throw new SignatureRefused("stranger", "it was made by none of the trusted keys");
+  const isByKey = isSignedBy(publicKey(der), signed, bytes);
+  // A certificate takes nothing from a signature by a key that is trusted; an entry in a log would be of the certificate.
+  if (bundle.verificationMaterial.content.$case !== "publicKey" && !(isByKey && spec.trustedRoot === undefined)) {
+    throw new SignatureRefused("stranger", "it was made with a certificate, and only keys are trusted");
   }
+  if (!isByKey) throw new SignatureRefused("stranger", "it was made by none of the trusted keys");
   if (spec.trustedRoot !== undefined) {
     verifyByLibrary(bundle, payload, spec.trustedRoot, { key: der, log: "required" });
   }
@@ -91,7 +89,7 @@ function isIdentity(identity: string, spec: Identity): boolean {
 }
 
 /** The image's name, if the signature has one. Asked last: only a true signature's words are worth reporting. */
-function requireImage({ bundle, payload }: SigstoreSignature, subjects: Subjects): string | undefined {
+export function requireImage({ bundle, payload }: SigstoreSignature, subjects: Subjects): string | undefined {
   if (payload !== undefined) return requireSimpleSigning(payload, "cosign", subjects);
   if (bundle.content.$case !== "dsseEnvelope") throw unsupportedContent();
   const { payloadType, payload: statement } = bundle.content.dsseEnvelope;
@@ -100,7 +98,7 @@ function requireImage({ bundle, payload }: SigstoreSignature, subjects: Subjects
 }
 
 /** The very bytes that were signed, and the signature over them. */
-function signedContent({ bundle, payload }: SigstoreSignature): { signed: Uint8Array; bytes: Uint8Array } {
+export function signedContent({ bundle, payload }: SigstoreSignature): { signed: Uint8Array; bytes: Uint8Array } {
   const { content } = bundle;
   if (content.$case === "dsseEnvelope") {
     const { payloadType, payload: statement, signatures } = content.dsseEnvelope;
@@ -204,10 +202,10 @@ function isAboutLog(error: unknown): boolean {
   return code.startsWith("TLOG") || code === "TIMESTAMP_ERROR";
 }
 
-/** A trusted_root.json, or several, each on a line (`gh attestation trusted-root`); at least one. Throws INVALID_INPUT: the operator's file, so not a problem of the signature. */
+/** At least one. Throws INVALID_INPUT: the operator's file, so not a problem of the signature. */
 export function trustedRoots(text: string): TrustedRoot[] {
   try {
-    return documentsIn(text).map((document) => {
+    return trustedRootDocuments(text).map((document) => {
       const root = TrustedRoot.fromJSON(document);
       if (root.certificateAuthorities.length + root.tlogs.length === 0) throw new Error("it names no authority");
       toTrustMaterial(root);
@@ -220,13 +218,6 @@ export function trustedRoots(text: string): TrustedRoot[] {
   }
 }
 
-function documentsIn(text: string): unknown[] {
-  const lines = text.split("\n").filter((line) => line.trim() !== "");
-  const areDocuments =
-    lines.length > 1 && lines.length <= MOST_ROOTS && lines.every((line) => /^\s*\{.*\}\s*$/.test(line));
-  return areDocuments ? lines.map((line): unknown => JSON.parse(line)) : [JSON.parse(text)];
-}
-
 /** RFC 5280, 4.2.1.12: the extended key usage must have id-kp-codeSigning (1.3.6.1.5.5.7.3.3). */
 function isForCodeSigning(extensions: readonly { oid?: { id: number[] } | undefined; value: Buffer }[]): boolean {
   const usage = extensions.find(({ oid }) => oid?.id.join(".") === "2.5.29.37");
@@ -235,19 +226,24 @@ function isForCodeSigning(extensions: readonly { oid?: { id: number[] } | undefi
 
 /** cosign's annotations as a bundle of version 0.1, which had the same parts. */
 function bundleOfLayer(layer: Extract<SignatureDocument, { kind: "cosign" }>): unknown {
-  const certificate = layer.certificate === undefined ? undefined : pemContent(layer.certificate, "CERTIFICATE");
+  const certificates = pemContents(layer.certificate ?? "", "CERTIFICATE").slice(0, 1);
+  const chain = pemContents(layer.chain ?? "", "CERTIFICATE");
   const digest = new Bun.CryptoHasher("sha256").update(layer.content).digest("base64");
   return {
     mediaType: "application/vnd.dev.sigstore.bundle+json;version=0.1",
     verificationMaterial: {
-      ...(certificate === undefined
+      ...(certificates.length === 0
         ? { publicKey: { hint: "" } }
-        : { x509CertificateChain: { certificates: [{ rawBytes: certificate.toString("base64") }] } }),
+        : { x509CertificateChain: { certificates: [...certificates, ...chain].map(rawBytes) } }),
       tlogEntries: layer.logEntry === undefined ? [] : [logEntryOf(layer.logEntry)],
       timestampVerificationData: { rfc3161Timestamps: timestampsOf(layer.timestamp) },
     },
     messageSignature: { messageDigest: { algorithm: "SHA2_256", digest }, signature: layer.signature },
   };
+}
+
+function rawBytes(der: Buffer): { rawBytes: string } {
+  return { rawBytes: der.toString("base64") };
 }
 
 /** cosign, "BUNDLE_SPEC": {"SignedEntryTimestamp": …, "Payload": {"body", "integratedTime", "logIndex", "logID"}}. */
@@ -270,7 +266,7 @@ function timestampsOf(json: string | undefined): unknown[] {
   return [{ signedTimestamp: JSON.parse(json).SignedRFC3161Timestamp }];
 }
 
-function words(error: unknown): string {
+export function words(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : "";
   return `${error instanceof Error ? error.message : String(error)}${cause}`.slice(0, 300);
 }

@@ -48,6 +48,7 @@ function layer({ payload, annotations }: CosignLayer): SignatureDocument {
     content: payload,
     signature: annotations["dev.cosignproject.cosign/signature"] ?? "",
     certificate: annotations["dev.sigstore.cosign/certificate"],
+    chain: annotations["dev.sigstore.cosign/chain"],
     logEntry: annotations["dev.sigstore.cosign/bundle"],
     timestamp: undefined,
   };

@@ -84,8 +84,13 @@ function sigstoreChecker(document: Exclude<SignatureDocument, { kind: "simple" }
     if (signer.kind === "openpgp") throw new SignatureRefused("stranger", "it is a Sigstore signature");
     const { checkByIdentity, checkByKey, readSignature } = await import("./check-bundle.ts");
     signature ??= readSignature(document);
-    return signer.kind === "key"
-      ? checkByKey(signature, signer, subjects)
-      : checkByIdentity(signature, signer, subjects);
+    switch (signer.kind) {
+      case "key":
+        return checkByKey(signature, signer, subjects);
+      case "identity":
+        return checkByIdentity(signature, signer, subjects);
+      case "pki":
+        return (await import("./check-certificate.ts")).checkByCertificate(signature, signer, subjects);
+    }
   };
 }

@@ -1,10 +1,22 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { certify } from "../../../tests/harness/openssl-authority.ts";
+import { temporaryDirectory } from "../../../tests/harness/temporary.ts";
 import { ARMORED_KEY, FINGERPRINT } from "../test-keys.ts";
 import { parseImageName } from "./image-name.ts";
 import { dockerSubject, fileSubject, type PolicySubject, policyFor } from "./policy-file.ts";
+
+const authorities = temporaryDirectory("policy-pki");
+const AUTHORITY = certify(authorities.path, "Policy Root", undefined);
+afterAll(() => authorities[Symbol.dispose]());
+const ROOT = btoa(AUTHORITY.pem);
+const KEY = btoa(
+  generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({ type: "spki", format: "pem" }).toString(),
+);
+const NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
 
 let root: string;
 beforeEach(() => {
@@ -99,6 +111,28 @@ describe("requirements", () => {
     }
   });
 
+  test("pki: authorities from a file or inline, and the subject", () => {
+    const file = join(root, "roots.pem");
+    writeFileSync(file, AUTHORITY.pem.repeat(2));
+    const der = AUTHORITY.pem.replaceAll(/-----.*-----|\s/g, "");
+    expect(rule({ type: "sigstoreSigned", pki: { caRootsPath: file, subjectEmail: "a@b.c" } })).toMatchObject({
+      signers: [
+        {
+          kind: "pki",
+          roots: [der, der],
+          intermediates: [],
+          email: "a@b.c",
+          authority: "CN=Policy Root or CN=Policy Root",
+        },
+      ],
+      names: { rule: "matchRepoDigestOrExact" },
+    });
+    const pki = { caRootsData: ROOT, caIntermediatesPath: file, subjectHostname: "build.example.com" };
+    expect(rule({ type: "sigstoreSigned", pki })).toMatchObject({
+      signers: [{ kind: "pki", roots: [der], intermediates: [der, der], hostname: "build.example.com" }],
+    });
+  });
+
   const WRONG: [string, object][] = [
     ["is not known", { type: "signedby" }],
     ["is not known", { type: "reject", extra: true }],
@@ -107,9 +141,32 @@ describe("requirements", () => {
     ["expected OpenPGP public keys", { type: "signedBy", keyType: "GPGKeys", keyData: "AAAA" }],
     ["expected OpenPGP public keys", { type: "signedBy", keyType: "GPGKeys" }],
     ["not both", { type: "signedBy", keyType: "GPGKeys", keyPath: "/x", keyData: "AAAA" }],
-    ["expected a key", { type: "sigstoreSigned" }],
+    ["expected one of keyPath, keyPaths, keyData, keyDatas, fulcio, pki, got none", { type: "sigstoreSigned" }],
+    ["got keyPath and pki", { type: "sigstoreSigned", keyPath: "/x", pki: {} }],
+    ["got keyData and fulcio", { type: "sigstoreSigned", keyData: "AAAA", fulcio: {} }],
+    ["got keyPath and keyPaths", { type: "sigstoreSigned", keyPath: "/x", keyPaths: ["/y"] }],
+    ["not both", { type: "signedBy", keyType: "GPGKeys", keyPath: "/x", keyPaths: ["/y"] }],
     ["expected a public key in PEM form", { type: "sigstoreSigned", keyData: "AAAA" }],
-    ["not supported", { type: "sigstoreSigned", pki: {} }],
+    ["caRootsPath", { type: "sigstoreSigned", pki: {} }],
+    ["caRootsPath", { type: "sigstoreSigned", pki: { subjectEmail: "a@b.c" } }],
+    ["not supported", { type: "sigstoreSigned", pki: { caRootsPaths: ["/x"], subjectEmail: "a@b.c" } }],
+    ["not supported", { type: "sigstoreSigned", pki: { caRootsData: "AAAA", subjectMail: "a@b.c" } }],
+    ["not both", { type: "sigstoreSigned", pki: { caRootsPath: "/x", caRootsData: "AAAA", subjectEmail: "a@b.c" } }],
+    ["expected certificates", { type: "sigstoreSigned", pki: { caRootsData: "AAAA", subjectEmail: "a@b.c" } }],
+    [
+      "expected certificates",
+      { type: "sigstoreSigned", pki: { caRootsData: btoa(NO_CERTIFICATE), subjectEmail: "a@b.c" } },
+    ],
+    ["subjectHostname", { type: "sigstoreSigned", pki: { caRootsData: ROOT } }],
+    [
+      "expected certificates",
+      { type: "sigstoreSigned", pki: { caRootsData: ROOT, caIntermediatesData: "AAAA", subjectEmail: "a@b.c" } },
+    ],
+    ["is an address", { type: "sigstoreSigned", pki: { caRootsData: ROOT, subjectHostname: "10.0.0.1" } }],
+    [
+      "no log is asked",
+      { type: "sigstoreSigned", rekorPublicKeyData: KEY, pki: { caRootsData: ROOT, subjectEmail: "a@b.c" } },
+    ],
     [
       "which proves the time",
       { type: "sigstoreSigned", fulcio: { caData: "AAAA", oidcIssuer: "x", subjectEmail: "y" } },
@@ -141,6 +198,26 @@ describe("requirements", () => {
       message = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
     }
     expect(message).toContain(words);
+  });
+
+  test("a field that stands twice", () => {
+    const twice = (text: string) => {
+      write(text);
+      return () => policyFor(docker("a.example/b:1"), dirs());
+    };
+    const anything = JSON.stringify(ANYTHING);
+    for (const text of [
+      `{"default": [{"type": "reject"}], "default": ${anything}}`,
+      `{"default": [{"type": "reject", "t\\u0079pe": "insecureAcceptAnything"}]}`,
+      `{"default": ${anything}, "transports": {"docker": {"x": ${anything}, "x" : [{"type": "reject"}]}}}`,
+    ]) {
+      expect(twice(text)).toThrow("Cannot read");
+    }
+    // The same name in several objects, in values, and behind an escaped quote.
+    const scopes = `{"a\\"": ${anything}, "a": ${anything}, "type": ${anything}}`;
+    expect(twice(`{"default": ${anything}, "transports": {"docker": ${scopes}, "oci": ${scopes}}}`)()?.scope).toBe(
+      "default",
+    );
   });
 
   test("a file that is none", () => {

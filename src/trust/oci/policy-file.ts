@@ -13,7 +13,7 @@ import { entries, field, isPresent, items, type Place, readDocument, text } from
 import type { TrustDirs } from "../keystore-files.ts";
 import type { ImageName } from "./image-name.ts";
 import type { NameRule } from "./name-rule.ts";
-import { readSignedIdentity, refuseUnknown } from "./policy-identity.ts";
+import { readSignedIdentity, refuseDoubles, refuseUnknown } from "./policy-identity.ts";
 import { type PolicySigner, readOpenPgpKeys, readSigstoreSigners } from "./policy-signers.ts";
 
 export type Requirement =
@@ -48,7 +48,9 @@ export function policyFor(subject: PolicySubject, dirs: TrustDirs): Policy | und
   if (path === undefined) return undefined;
   try {
     if (statSync(path).size > LARGEST_FILE) throw new RktError("INVALID_CONFIG", "it has more than 1 MiB");
-    const document = readDocument(readFileSync(path, "utf8"), "the policy");
+    const content = readFileSync(path, "utf8");
+    const document = readDocument(content, "the policy");
+    refuseDoubles(content);
     refuseUnknown(document, ["default", "transports"]);
     const { scope, place } = rulesFor(document, subject);
     return { path, scope, requirements: readRequirements(place, subject.image) };

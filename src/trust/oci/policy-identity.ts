@@ -34,6 +34,21 @@ export function readSignedIdentity(place: Place, image: ImageName | undefined): 
   }
 }
 
+/** For text that is JSON. Readers keep the last of two fields of one name, so a second one could turn a rule off (containers-policy.json(5)). Throws INVALID_CONFIG. */
+export function refuseDoubles(json: string): void {
+  const objects: Set<string>[] = [];
+  for (const [token, key] of json.matchAll(/"((?:[^"\\]|\\.)*)"\s*:|"(?:[^"\\]|\\.)*"|[{}]/g)) {
+    if (token === "{") objects.push(new Set());
+    else if (token === "}") objects.pop();
+    else if (key !== undefined) {
+      const name = String(JSON.parse(`"${key}"`));
+      const names = objects.at(-1);
+      if (names?.has(name) === true) throw new RktError("INVALID_CONFIG", `${quoted(name)} stands there twice`);
+      names?.add(name);
+    }
+  }
+}
+
 /** Throws INVALID_CONFIG for a field that is not among `known`. */
 export function refuseUnknown(place: Place, known: readonly string[]): void {
   for (const [key] of entries(place)) {

@@ -1,12 +1,14 @@
-/** The signers that a requirement of a policy.json names: keys in files or inline, and Fulcio identities. */
+/** The signers that a requirement of a policy.json names: keys in files or inline, Fulcio identities, and certificates of authorities of one's own. */
 
+import { X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
+import { isIP } from "node:net";
 import { RktError } from "../../core/errors.ts";
-import { quoted } from "../../core/text.ts";
+import { printable, quoted } from "../../core/text.ts";
 import { field, isPresent, items, type Place, text } from "../../spec/document.ts";
 import { KEY_LIMIT } from "../keystore.ts";
 import { dearmor, keyringFingerprints } from "../packets.ts";
-import { pemContent } from "./pem.ts";
+import { pemContent, pemContents } from "./pem.ts";
 import { refuseUnknown } from "./policy-identity.ts";
 import type { SignerSpec } from "./verify-messages.ts";
 
@@ -27,15 +29,20 @@ export function readOpenPgpKeys(place: Place): PolicySigner {
 
 /** Throws INVALID_CONFIG. */
 export function readSigstoreSigners(place: Place): PolicySigner[] {
-  const names = ["keyPath", "keyPaths", "keyData", "keyDatas"];
-  const logs = ["rekorPublicKeyPath", "rekorPublicKeyPaths", "rekorPublicKeyData", "rekorPublicKeyDatas"];
-  refuseUnknown(place, ["type", "signedIdentity", "fulcio", ...names, ...logs]);
+  const sources = [...variants("key"), "fulcio", "pki"];
+  refuseUnknown(place, ["type", "signedIdentity", ...sources, ...variants("rekorPublicKey")]);
+  const given = sources.filter((name) => isPresent(field(place, name)));
+  if (given.length !== 1) {
+    const found = given.length === 0 ? "none" : given.join(" and ");
+    throw new RktError("INVALID_CONFIG", `${place.path}: expected one of ${sources.join(", ")}, got ${found}`);
+  }
   const logKeys = contents(place, "rekorPublicKey").map(publicKey);
-  const fulcio = field(place, "fulcio");
+  const [fulcio, pki] = [field(place, "fulcio"), field(place, "pki")];
   if (isPresent(fulcio)) return [readFulcio(fulcio, logKeys)];
+  if (isPresent(pki)) return [readPki(pki, logKeys)];
   const trustedRoot = logKeys.length === 0 ? undefined : rootOf([], logKeys);
   const keys = contents(place, "key").map(publicKey);
-  if (keys.length === 0) throw new RktError("INVALID_CONFIG", `${place.path}: expected a key or "fulcio"`);
+  if (keys.length === 0) throw new RktError("INVALID_CONFIG", `${place.path}: expected a key`);
   return keys.map((der) => ({
     kind: "key",
     der: der.toString("base64"),
@@ -62,6 +69,45 @@ function readFulcio(place: Place, logKeys: readonly Buffer[]): PolicySigner {
   return { kind: "identity", issuer, identity, trustedRoot: rootOf(certificates(ca), logKeys) };
 }
 
+/** No log is asked for, so one that is named would be a promise that nobody keeps. */
+function readPki(place: Place, logKeys: readonly Buffer[]): PolicySigner {
+  const [roots, intermediates] = ["caRoots", "caIntermediates"];
+  const files = [roots, intermediates].flatMap((name) => [`${name}Path`, `${name}Data`]);
+  refuseUnknown(place, [...files, "subjectEmail", "subjectHostname"]);
+  if (logKeys.length > 0) {
+    throw new RktError("INVALID_CONFIG", `${place.path}: expected no "rekorPublicKey…" beside it: no log is asked`);
+  }
+  const authorities = contents(place, roots).flatMap(certificates);
+  if (authorities.length === 0) {
+    throw new RktError("INVALID_CONFIG", `${place.path}: expected "caRootsPath" or "caRootsData"`);
+  }
+  const [email, hostname] = [text(field(place, "subjectEmail")), text(field(place, "subjectHostname"))];
+  if (email === "" && hostname === "") {
+    throw new RktError("INVALID_CONFIG", `${place.path}: expected "subjectEmail" or "subjectHostname"`);
+  }
+  if (isIP(hostname) !== 0) {
+    throw new RktError("INVALID_CONFIG", `${place.path}.subjectHostname: is an address, expected a host's name`);
+  }
+  return {
+    kind: "pki",
+    roots: authorities.map((der) => der.toString("base64")),
+    intermediates: contents(place, intermediates)
+      .flatMap(certificates)
+      .map((der) => der.toString("base64")),
+    ...(email === "" ? {} : { email }),
+    ...(hostname === "" ? {} : { hostname }),
+    authority: authorities.map((der) => subjectOf(der, place)).join(" or "),
+  };
+}
+
+function subjectOf(der: Buffer, place: Place): string {
+  try {
+    return printable(new X509Certificate(der).subject.replaceAll("\n", ", "), 200);
+  } catch (cause) {
+    throw new RktError("INVALID_CONFIG", `${place.path}: expected certificates`, { cause });
+  }
+}
+
 interface Content {
   readonly bytes: Buffer;
   readonly where: string;
@@ -69,17 +115,22 @@ interface Content {
 
 /** Of "xPath", "xPaths", "xData" (base64) and "xDatas": containers-policy.json(5) allows one. */
 function contents(place: Place, name: string): Content[] {
+  const given = variants(name).filter((one) => isPresent(field(place, one)));
+  if (given.length > 1) {
+    throw new RktError("INVALID_CONFIG", `${place.path}: expected ${given.join(" or ")}, not both`);
+  }
   const path = field(place, `${name}Path`);
   const data = field(place, `${name}Data`);
   const paths = [...(isPresent(path) ? [path] : []), ...items(field(place, `${name}Paths`))];
   const datas = [...(isPresent(data) ? [data] : []), ...items(field(place, `${name}Datas`))];
-  if (paths.length > 0 && datas.length > 0) {
-    throw new RktError("INVALID_CONFIG", `${place.path}: expected ${name}Path or ${name}Data, not both`);
-  }
   return [
     ...paths.map((one) => ({ bytes: readKeyFile(text(one)), where: one.path })),
     ...datas.map((one) => ({ bytes: Buffer.from(text(one), "base64"), where: one.path })),
   ];
+}
+
+function variants(name: string): string[] {
+  return [`${name}Path`, `${name}Paths`, `${name}Data`, `${name}Datas`];
 }
 
 function readKeyFile(path: string): Buffer {
@@ -98,8 +149,7 @@ function publicKey({ bytes, where }: Content): Buffer {
 }
 
 function certificates({ bytes, where }: Content): Buffer[] {
-  const blocks = bytes.toString("latin1").match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  const chain = blocks.flatMap((block) => pemContent(block, "CERTIFICATE") ?? []);
+  const chain = pemContents(bytes.toString("latin1"), "CERTIFICATE");
   if (chain.length === 0) throw new RktError("INVALID_CONFIG", `${where}: expected certificates in PEM form`);
   return chain;
 }

@@ -43,6 +43,13 @@ describe("signers", () => {
     expect(found("reg.example/team/app")).toHaveLength(1);
   });
 
+  test("an identity with several roots, each on a line", () => {
+    const several: SigstoreTrust = { ...IDENTITY, trustedRoot: '{"tlogs":[]}\n{"ctlogs":[]}' };
+    const file = store("", { ...several, trustedRoot: `${several.trustedRoot}\n\n` });
+    expect(JSON.parse(readFileSync(file, "utf8")).trustedRoot).toEqual([{ tlogs: [] }, { ctlogs: [] }]);
+    expect(found("reg.example/app").map(({ path: _, ...signer }) => signer)).toEqual([{ prefix: "", ...several }]);
+  });
+
   test("a file that is not what its name says does not count", () => {
     const events: RktEvent[] = [];
     const path = store("", IDENTITY);

@@ -10,11 +10,12 @@ import { RktError } from "../../core/errors.ts";
 import type { Emit } from "../../core/events.ts";
 import { quoted } from "../../core/text.ts";
 import type { Host } from "../../host/mod.ts";
-import { field, isPresent, optionalText, readDocument, text } from "../../spec/document.ts";
+import { field, optionalText, readDocument, text } from "../../spec/document.ts";
 import { jsonText, ordered } from "../../spec/json-text.ts";
 import type { JsonValue } from "../../spec/json-value.ts";
 import { type KeystoreFile, type TrustDirs, writeKeystoreFile } from "../keystore-files.ts";
 import { pemBlock, pemContent } from "./pem.ts";
+import { trustedRootDocuments, trustedRootText } from "./trusted-root-text.ts";
 
 export type SigstoreSigner = {
   readonly path: string;
@@ -26,7 +27,7 @@ export type SigstoreTrust =
   /** `fingerprint`: 64 hex digits. */
   | { readonly kind: "key"; readonly fingerprint: string; readonly der: Buffer }
   | ({
-      readonly kind: "identity" /** JSON; undefined: the host's. */;
+      readonly kind: "identity" /** {@link trustedRootDocuments}; undefined: the host's. */;
       readonly trustedRoot: string | undefined;
     } & IdentityTrust);
 
@@ -76,7 +77,13 @@ function readIdentity(content: string): SigstoreTrust {
   };
   requireIdentity(trust);
   const root = field(document, "trustedRoot");
-  return { kind: "identity", ...trust, trustedRoot: isPresent(root) ? JSON.stringify(root.value) : undefined };
+  return { kind: "identity", ...trust, trustedRoot: rootText(root.value) };
+}
+
+/** In the file one root is an object, several are a list of objects. */
+function rootText(root: JsonValue | undefined): string | undefined {
+  if (root === undefined || root === null) return undefined;
+  return trustedRootText(Array.isArray(root) ? root : [root]);
 }
 
 /** Throws USAGE-like INVALID_INPUT unless an issuer and exactly one of the two forms of an identity are there. */
@@ -116,7 +123,8 @@ export function storeSigner(host: Host, localConfigDir: string, prefix: string, 
 function contentOf(signer: SigstoreTrust): string {
   if (signer.kind === "key") return pemBlock(signer.der, "PUBLIC KEY");
   const { issuer, identity, identityRegexp, trustedRoot } = signer;
-  const root = trustedRoot === undefined ? undefined : (JSON.parse(trustedRoot) as JsonValue);
+  const roots = trustedRoot === undefined ? [] : (trustedRootDocuments(trustedRoot) as JsonValue[]);
+  const root = roots.length > 1 ? roots : roots[0];
   return `${jsonText(
     ordered(["issuer", issuer], ["identity", identity], ["identityRegexp", identityRegexp], ["trustedRoot", root]),
     "\t",

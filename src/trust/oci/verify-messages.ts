@@ -18,13 +18,22 @@ export type SignerSpec =
   | { readonly kind: "openpgp"; readonly keyring: string; readonly fingerprints: readonly string[] }
   /** `der`: base64 of a SubjectPublicKeyInfo. With `trustedRoot` the signature must also stand in one of its logs. */
   | { readonly kind: "key"; readonly der: string; readonly trustedRoot?: string }
-  /** `trustedRoot`: JSON of sigstore's TrustedRoot. Of identity and identityRegexp one is there. */
+  /** `trustedRoot`: {@link trustedRootDocuments}. Of identity and identityRegexp one is there. */
   | {
       readonly kind: "identity";
       readonly issuer: string;
       readonly identity?: string;
       readonly identityRegexp?: string;
       readonly trustedRoot: string;
+    }
+  /** Certificates of authorities of one's own: base64 of DER. Of email and hostname one is there, or both must be the certificate's. `authority`: the roots' names, for people. */
+  | {
+      readonly kind: "pki";
+      readonly roots: readonly string[];
+      readonly intermediates: readonly string[];
+      readonly email?: string;
+      readonly hostname?: string;
+      readonly authority: string;
     };
 
 export interface VerifyOciRequest {

@@ -132,6 +132,8 @@ function verdict(
   switch (spec.kind) {
     case "identity":
       return { kind: "sigstore-identity", identity: signer, issuer: spec.issuer, trustedBy };
+    case "pki":
+      return { kind: "sigstore-identity", identity: signer, issuer: spec.authority, trustedBy };
     case "key":
       return { kind: "sigstore-key", fingerprint: sha256(Buffer.from(spec.der, "base64")), trustedBy };
     case "openpgp":
