@@ -13,6 +13,7 @@ import {
 } from "../../src/spec/oci/signature-set.ts";
 import { decodeVerdict } from "../../src/trust/messages.ts";
 import { checkByIdentity, checkByKey, readSignature } from "../../src/trust/oci/check-bundle.ts";
+import { checkByCertificate } from "../../src/trust/oci/check-certificate.ts";
 import { pemContent } from "../../src/trust/oci/pem.ts";
 import { SignatureRefused } from "../../src/trust/oci/problem.ts";
 import { decodeOciVerdict, type VerifyOciRequest } from "../../src/trust/oci/verify-messages.ts";
@@ -32,12 +33,16 @@ export function signatureDecoders(): Decoder[] {
   const der = pemContent(read("key.pem"), "PUBLIC KEY")?.toString("base64") ?? "";
   const bundles = [json("bundle-of-identity.json"), json("bundle-of-key.json")];
   const layers = [json("layer-of-identity.json"), json("layer-of-key.json")];
+  const [{ certChain }] = JSON.parse(trustedRoot).certificateAuthorities;
+  const chain = certChain.certificates.map(({ rawBytes }: { rawBytes: string }) => rawBytes);
+  const pki = { kind: "pki", roots: chain, intermediates: chain, email: DEV.identity, authority: "" } as const;
   const check = (document: Exclude<SignatureDocument, { kind: "simple" }>) => {
     const signature = readSignature(document);
     // Every signer that is trusted is tried with every signature.
     return refusals(
       () => checkByKey(signature, { kind: "key", der }, SUBJECTS),
       () => checkByIdentity(signature, { kind: "identity", ...DEV, trustedRoot }, SUBJECTS),
+      () => checkByCertificate(signature, pki, SUBJECTS),
     );
   };
   return [

@@ -518,6 +518,9 @@ describe("policy.json", () => {
     const byIdentity = { type: "sigstoreSigned", fulcio, rekorPublicKeyPath, signedIdentity };
     policy(rkt, { [registry.host]: [byKey, byIdentity] });
     refused(rkt, image.reference, "none that");
+    const { stderr } = fetch(rkt, image.reference);
+    expect(stderr).toContain('policy.json" asks, or change that file');
+    expect(stderr).not.toContain("rkt trust");
     await tagCosign(image.store, image.digest, [layer(key), layer(DEV)]);
     accepted(rkt, image.reference);
     policy(rkt, { [registry.host]: [{ ...byKey, signedIdentity: undefined }] });
@@ -722,6 +725,8 @@ describe("who signed", () => {
     const { status, stderr } = rkt.run(["image", "verify", id]);
     expect(stderr).toContain("no key or identity is trusted for it");
     expect(status).toBe(254);
+    // What root once saw verified stays usable until somebody removes it.
+    expect(rkt.run(["fetch", "--pull-policy=never", id]).status).toBe(0);
   });
 });
 

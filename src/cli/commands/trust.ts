@@ -24,7 +24,7 @@ Meta discovery of PUBKEY at PREFIX will be attempted if no PUBKEY is specified.
 
 To trust a key for all images instead of for specific images, --root can be specified. Path to a key file must be given (no discovery).
 
-With --identity (or --identity-regexp, which must match the whole) and --issuer, images are accepted that were signed with a certificate of that identity: an e-mail address, or the URL of a workflow. FILE is the trusted root (Sigstore's trusted_root.json) whose authorities vouch for it; without one, trustedkeys/trusted_root.json of the configuration directory counts.
+With --identity (or --identity-regexp, which must match the whole) and --issuer, images are accepted that were signed with a certificate of that identity: an e-mail address, or the URL of a workflow. FILE is the trusted root (Sigstore's trusted_root.json, or several, each on a line) whose authorities vouch for it; without one, trustedkeys/trusted_root.json of the configuration directory counts.
 
 --list shows what is trusted and for which prefix; with --prefix, what counts for an image of that name. --remove takes the trust in keys (by fingerprint) or in an identity back.`,
   flags: [

@@ -130,6 +130,13 @@ describe("the authority", () => {
     expect(await refusal(signed(selfSigned, [selfSigned, root]))).toContain("certificate chain");
   });
 
+  test("a signer's own certificate as the root", async () => {
+    const alone = make("alone", undefined, { extensions: signerExtensions(`email:${MAIL}`) });
+    expect(await accepts(signed(alone, []), pki([alone]))).toBe(MAIL);
+    expect(await refusal(signed(alone, []), pki([alone], { email: "eve@example.com" }))).toContain("made by");
+    expect(await refusal(signed(dev, [issuing]), pki([issuing]))).toContain("certificate chain");
+  });
+
   test("an intermediate that is missing", async () => {
     expect(await refusal(signed(dev, []))).toContain("certificate chain");
     expect(await refusal(signed(dev, [root]))).toContain("certificate chain");

@@ -63,6 +63,9 @@ function certificatesOf({ verificationMaterial: { content } }: Bundle): X509Cert
 /** From the signer's certificate to a root. Throws the library's errors. */
 function verifiedPath(leaf: X509Certificate, carried: readonly X509Certificate[], spec: Pki, now: Date) {
   const trusted = spec.roots.map(ofPolicy);
+  // A signer's own certificate may be the root.
+  const pinned = trusted.find((one) => one.equals(leaf));
+  if (pinned !== undefined) return pathOf(pinned, trusted, now);
   let waiting = [...spec.intermediates.map(ofPolicy), ...carried];
   // The library believes every certificate that it is given, so it is given an intermediate only after it has itself followed it up to a root.
   for (;;) {

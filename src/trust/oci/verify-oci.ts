@@ -73,11 +73,10 @@ async function byPolicy(
   const believed = required.flatMap(({ signers, names }, requirement) =>
     signers.map((signer) => ({ requirement, trustedBy: policy.path, entry: { signer, names } })),
   );
-  const place = `${quoted(policy.path)} (${policy.scope})`;
-  const { accepted, problems } = await ask(download, believed, options, place);
+  const { accepted, problems } = await ask(download, believed, options, policy);
   const satisfied = new Set(accepted.map(({ entry }) => believed[entry]?.requirement));
   const [first] = accepted;
-  if (first === undefined || satisfied.size < required.length) throw notTrusted(download, problems, place);
+  if (first === undefined || satisfied.size < required.length) throw notTrusted(download, problems, policy);
   return verdict(first, believed, options);
 }
 
@@ -86,9 +85,9 @@ async function byKeystore(
   believed: readonly Believed[],
   options: VerifyOptions,
 ): Promise<Verification> {
-  const { accepted, problems } = await ask(download, believed, options, "the keystore");
+  const { accepted, problems } = await ask(download, believed, options, undefined);
   const [first] = accepted;
-  if (first === undefined) throw notTrusted(download, problems, "the keystore");
+  if (first === undefined) throw notTrusted(download, problems, undefined);
   for (const problem of problems)
     options.emit({ kind: "debug", source: "image", text: `ignoring a signature: ${problem}` });
   return verdict(first, believed, options);
@@ -98,11 +97,11 @@ async function ask(
   download: OciDownload,
   believed: readonly Believed[],
   options: VerifyOptions,
-  place: string,
+  policy: Policy | undefined,
 ): Promise<VerifyOciAnswer> {
   const set = download.signatures;
   if (set === undefined || set.documents.length === 0 || believed.length === 0) {
-    throw notSigned(download, believed.length > 0, place);
+    throw notSigned(download, believed.length > 0, policy);
   }
   const request: VerifyOciRequest = {
     kind: "verify-oci",
