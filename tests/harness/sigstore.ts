@@ -149,7 +149,9 @@ export function makeSigstore(): TestSigstore {
     authorityPem: [issuing, root].map(({ der }) => pem(der, "CERTIFICATE")).join(""),
     logPem: log.publicKey.export({ type: "spki", format: "pem" }).toString(),
     certificate(options) {
-      const tbs = (sct: Der | undefined) => leafCertificate(options, issuing, sct);
+      // One time for both bodies: a second that ends between them would make the timestamp another certificate's.
+      const timed = { ...options, notBefore: options.notBefore ?? new Date(Date.now() - 5 * SECONDS) };
+      const tbs = (sct: Der | undefined) => leafCertificate(timed, issuing, sct);
       // The signed timestamp covers the certificate without it (RFC 6962, 3.2).
       const sct = options.sct === false ? undefined : timestampList(tbs(undefined), issuing, ctLog);
       return signedBy(tbs(sct), issuing.key);
@@ -313,8 +315,12 @@ function authority(commonName: string, issuer: Authority | undefined): Authority
   return { der: signedBy(tbs, issuer?.key ?? privateKey), name, key: privateKey, publicKey: encoded, keyId };
 }
 
-function leafCertificate(options: CertificateOptions, issuer: Authority, sct: Der | undefined): Der {
-  const from = options.notBefore ?? new Date(Date.now() - 5 * SECONDS);
+function leafCertificate(
+  options: CertificateOptions & { notBefore: Date },
+  issuer: Authority,
+  sct: Der | undefined,
+): Der {
+  const from = options.notBefore;
   const until = options.notAfter ?? new Date(from.getTime() + 600 * SECONDS);
   const san = tlv(options.identity.includes("://") ? 0x86 : 0x81, Buffer.from(options.identity));
   const key = spki(options.key);
