@@ -3,9 +3,10 @@
 import { quoted } from "../core/text.ts";
 import type { Pod, PodNetwork } from "../pod/mod.ts";
 
-/** "default:ip4=172.16.28.2, other:ip4=10.1.2.3". */
+/** "default:ip4=172.16.28.2, dual:ip4=10.1.2.3,ip6=fd00::3". */
 export function networksText(networks: readonly PodNetwork[]): string {
-  return networks.map(({ netName, ip }) => `${netName}:ip4=${ip ?? "<nil>"}`).join(", ");
+  const more = (ip6: string | undefined) => (ip6 === undefined ? "" : `,ip6=${ip6}`);
+  return networks.map(({ netName, ip, ip6 }) => `${netName}:ip4=${ip ?? "<nil>"}${more(ip6)}`).join(", ");
 }
 
 /** rkt 1.x's words, which orchestrators match. */

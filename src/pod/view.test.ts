@@ -23,15 +23,18 @@ describe("what is in a pod", () => {
     };
     file("pod", JSON.stringify({ apps: [{ name: "web", image: { id: image } }] }));
     file("appsinfo/web/manifest", JSON.stringify({ name: "a.b/c", labels: [{ name: "version", value: "1" }] }));
-    file("net-info.json", '[{"netName":"default","ip":"10.1.2.3","mask":"255.0.0.0"},{"netName":"x","ip":null}]');
+    file(
+      "net-info.json",
+      '[{"netName":"default","ip":"10.1.2.3","mask":"255.0.0.0","ip6":"fd00::3","prefix6":64},{"netName":"x","ip":null}]',
+    );
     file("ppid", "77\n");
     utimesSync(join(made.dir, "ppid"), 1000, 1000);
     const found = lookedAt(podReader(data, linux), made.uuid);
     expect(appNames(linux, found)).toEqual([{ name: "web", imageId: image }]);
     expect(appImageName(linux, found, "web")).toBe("a.b/c:1");
-    expect(podNetworks(linux, found).map(({ netName, ip }) => [netName, ip])).toEqual([
-      ["default", "10.1.2.3"],
-      ["x", null],
+    expect(podNetworks(linux, found).map(({ netName, ip, ip6 }) => [netName, ip, ip6])).toEqual([
+      ["default", "10.1.2.3", "fd00::3"],
+      ["x", null, undefined],
     ]);
     expect(recordedPid(linux, found)).toBe(77);
     expect(startedAt(linux, found)).toBe(1_000_000_000_000n);

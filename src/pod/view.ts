@@ -46,6 +46,8 @@ export function changedAt(pod: Pod): bigint | undefined {
 export interface PodNetwork {
   readonly netName: string;
   readonly ip: string | null;
+  /** An addition. */
+  readonly ip6: string | undefined;
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
@@ -67,9 +69,10 @@ export function podNetworks(host: Host, pod: Pod): PodNetwork[] {
 
 function readNetwork(pod: Pod, entry: unknown): PodNetwork {
   if (typeof entry !== "object" || entry === null) throw networkError(pod);
-  const { netName, ip } = entry as { netName?: unknown; ip?: unknown };
+  const { netName, ip, ip6 } = entry as { netName?: unknown; ip?: unknown; ip6?: unknown };
   if (typeof netName !== "string") throw networkError(pod);
-  return { netName, ip: typeof ip === "string" && ip !== "" ? ip : null, fields: { ...entry } };
+  const address = (value: unknown) => (typeof value === "string" && value !== "" ? value : undefined);
+  return { netName, ip: address(ip) ?? null, ip6: address(ip6), fields: { ...entry } };
 }
 
 function networkError(pod: Pod): RktError {

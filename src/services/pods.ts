@@ -61,10 +61,10 @@ export function podMessage(host: Host, pod: Pod, detail: boolean): Message {
     pid: (running ? attempt(() => firstProcess(host, pod)) : undefined) ?? -1,
     state: stateNumber(pod),
     apps: manifest.apps.map((app) => appMessage(host, pod, app, detail)),
-    networks: (attempt(() => podNetworks(host, pod)) ?? []).map(({ netName, ip }) => ({
+    networks: (attempt(() => podNetworks(host, pod)) ?? []).map(({ netName, ip, ip6 }) => ({
       name: netName,
-      ipv4: ip?.includes(":") ? "" : (ip ?? ""),
-      ipv6: ip?.includes(":") ? ip : "",
+      ipv4: ip ?? "",
+      ipv6: ip6 ?? "",
     })),
     manifest: detail ? Buffer.from(manifest.text) : new Uint8Array(),
     annotations: pairs(manifest.annotations),

@@ -137,6 +137,7 @@ function sayWhatHasNoEffect(io: Stage1Io, run: RunArguments, manifest: PodManife
   for (const isolator of manifest.isolators) warn(`fly does not isolate: ${isolator.name} of the pod has no effect`);
   for (const handler of app.eventHandlers) warn(`fly runs the app alone: its ${handler.name} handler has no effect`);
   if (run.hostname !== undefined) warn("fly uses the host's name: --hostname has no effect");
+  if (run.net !== "host" && run.net !== "default") warn(`fly uses the host's network: --net=${run.net} has no effect`);
   if (manifest.ports.length > 0) warn("fly uses the host's network: --port has no effect");
 }
 

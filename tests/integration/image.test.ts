@@ -263,6 +263,11 @@ describe("image export, extract, render, verify", () => {
     expect(rkt.ok(["image", "verify", "example.com/app", rkt.oci])).toBe(
       `successfully verified checksum for image: "example.com/app" ("${aciId}")\nsuccessfully verified checksum for image: "${rkt.oci}" ("${rkt.oci}")\n`,
     );
+    const all = rkt.ok(["image", "verify", "--all"]);
+    const stored = rkt.ok(["image", "list", "--full", "--no-legend", "--fields=id"]).trim().split("\n");
+    for (const id of stored) expect(all).toContain(`for image: "${id.trim()}"`);
+    expect(stored.length).toBeGreaterThan(1);
+    expect(rkt.run(["image", "verify", "--all", aciId]).stderr).toContain("give images or --all, not both");
     const [blob = ""] = runProgram(["find", join(rkt.dataDir, "cas/blob/sha512"), "-type", "f"]).split("\n");
     const bytes = readFileSync(blob);
     bytes[100] = (bytes[100] ?? 0) ^ 1;
@@ -270,6 +275,9 @@ describe("image export, extract, render, verify", () => {
     const { status, stderr } = rkt.run(["image", "verify", aciId]);
     expect(stderr).toContain(`verification failed for image "${aciId}": Cannot use blob sha512:`);
     expect(status).toBe(254);
+    const rest = rkt.run(["image", "verify", "--all"]);
+    expect(rest).toMatchObject({ status: 254, stderr: expect.stringContaining(aciId) });
+    expect(rest.stdout).toContain(rkt.oci);
   });
 
   test("verify finds changed unpacked files and unpacks them again, unless a pod stands on them", () => {

@@ -92,6 +92,7 @@ describe.skipIf(!root)("nginx in a pod", () => {
   test("is reached by host port, pod address, loopback, from outside and from a second pod, over IPv4 and IPv6", async () => {
     const pod = await start("entrypoint", "--net=dual", "--port=80-tcp:18480", nginx);
     const [network] = JSON.parse(rkt.ok(["status", "--format=json", pod.uuid])).networks;
+    expect(rkt.ok(["list", "--no-legend"])).toContain(`dual:ip4=${network.ip},ip6=${network.ip6}`);
     await until("nginx", () => sh(`curl -gsS -m 5 http://${network.ip}/ || true`).includes("nginx"), 60);
     const hosts = ["10.213.254.1:18480", "[fd00:213:254::1]:18480"];
     for (const url of [...hosts, "127.0.0.1:18480", "[::1]:18480", `${network.ip}:80`, `[${network.ip6}]:80`]) {

@@ -1,10 +1,11 @@
 /** What `run`, `prepare` and `run-prepared` refuse: one line, status 254 (or what the reference says), and nothing is left behind. Needs root. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildAci } from "../harness/images.ts";
 import { type TestRkt, testRkt } from "../harness/rkt.ts";
+import { runProgram } from "../harness/temporary.ts";
 
 describe("mistakes on the command line of a pod", () => {
   let rkt: TestRkt;
@@ -154,6 +155,29 @@ describe("mistakes on the command line of a pod", () => {
     write({});
     expect(rkt.run([...rest, "run", "--net=none", "--pod-manifest", file]).status).toBe(0);
     rkt.ok(["gc", "--grace-period=0s"]);
+  });
+
+  test("a pod in a file: what prepare wrote there, run-prepared, enter, attach, export and rm read", () => {
+    const file = join(rkt.dir, "uuid");
+    const from = `--uuid-file=${file}`;
+    const script = ["--exec=/bin/sh", "--", "-c", "echo ran > /made"];
+    const printed = rkt.ok([...rest, "prepare", "--quiet", `--uuid-file-save=${file}`, image, ...script]);
+    expect(printed).toBe(`${readFileSync(file, "utf8")}\n`);
+    for (const words of [
+      ["enter", from, "/bin/true"],
+      ["attach", from],
+    ] as const)
+      expect(rkt.run(words).stderr).toContain(`pod "${printed.trim()}" isn't currently running`);
+    rkt.ok(["run-prepared", "--net=none", from]);
+    const out = join(rkt.dir, "out.aci");
+    rkt.ok(["export", from, out]);
+    expect(runProgram(["tar", "-xzOf", out, "rootfs/made"])).toBe("ran\n");
+    rkt.ok(["rm", from]);
+    expect(rkt.run(["run-prepared", `${from}.not-there`])).toMatchObject({
+      status: 254,
+      stderr: expect.stringContaining("unable to resolve UUID from file"),
+    });
+    expect(rkt.run(["run-prepared", from, "another"]).stderr).toContain("must provide exactly one UUID");
   });
 
   test("a pod is prepared, cannot be prepared again, runs once, with its own IPC mode", () => {

@@ -1,7 +1,7 @@
 /** `rkt run --interactive` where rkt's input is no terminal. Needs root. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { buildAci } from "../harness/images.ts";
 import { RKT, type TestRkt, testRkt } from "../harness/rkt.ts";
@@ -38,6 +38,19 @@ describe("interactive input in an nspawn pod", () => {
     });
     expect(spawnSync("cat", [out], { encoding: "utf8" }).stdout).toContain("got one");
     expect(result.stdout).toBe("two\n");
+  });
+
+  test("at a terminal Ctrl-] three times ends the pod, with status 1", async () => {
+    const line = [RKT, `--dir=${rkt.dataDir}`, `--local-config=${rkt.configDir}`, ...command("echo up; sleep 60")]
+      .map((word) => `'${word}'`)
+      .join(" ");
+    const child = spawn("script", ["-qec", line, "/dev/null"], { stdio: ["pipe", "pipe", "ignore"] });
+    child.stdout.on("data", (bytes) => {
+      if (String(bytes).includes("up")) child.stdin.write("\x1d\x1d\x1d");
+    });
+    const status = await new Promise((done) => child.once("exit", done));
+    expect(status).toBe(1);
+    expect(rkt.ok(["list", "--no-legend"])).not.toContain("running");
   });
 
   test("a terminal is the app's own, with its size", () => {

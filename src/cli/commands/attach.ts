@@ -7,18 +7,20 @@ import { runningPod } from "../../pod/mod.ts";
 import { callStage1, crossingEnvironment } from "../../stage0/call-stage1.ts";
 import { chosenApp } from "../chosen-app.ts";
 import type { Command, CommandInput } from "../command.ts";
+import { podFirst, UUID_FILE_FLAG } from "../pod-words.ts";
 
 const ENDPOINTS = ["stdin", "stdout", "stderr", "tty", "tty-in", "tty-out"];
 
 export const command: Command = {
   name: "attach",
   summary: "Attach to an app running within a rkt pod",
-  usage: "[--app=APPNAME] [--mode=MODE] UUID",
+  usage: "[--app=APPNAME] [--mode=MODE] --uuid-file=FILE | UUID",
   description: `Joins the standard streams of rkt to those of an app that was given stream or tty for its --stdin, --stdout or --stderr. Several clients may be attached at once: each gets what the app writes, and whole lines of each reach the app.
 
 With a terminal on both sides keys are passed on as they are typed, and the window's size with them. Ctrl-] three times leaves the app alone.`,
   flags: [
     { name: "app", kind: "string", usage: "name of the app to attach to" },
+    UUID_FILE_FLAG,
     {
       name: "mode",
       kind: "string",
@@ -31,8 +33,9 @@ With a terminal on both sides keys are passed on as they are typed, and the wind
   run: attachCommand,
 };
 
-async function attachCommand({ engine, flags, args, output }: CommandInput): Promise<number> {
-  const [uuid, ...others] = args;
+async function attachCommand(input: CommandInput): Promise<number> {
+  const { engine, flags, output } = input;
+  const [uuid, ...others] = podFirst(input);
   if (uuid === undefined || others.length > 0) throw new RktError("USAGE", "must provide the pod UUID");
   const action = actionOf(flags.string("mode"));
   const pod = runningPod(engine.dataDir, linux, uuid);

@@ -10,23 +10,26 @@ import { closePod, type Pod, podManifest, podReader, retrievePod } from "../../p
 import { chosenApp } from "../chosen-app.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { CommandLineError } from "../command-line-error.ts";
+import { podFirst, UUID_FILE_FLAG } from "../pod-words.ts";
 
 export const command: Command = {
   name: "export",
   summary: "Export an app from an exited pod to an ACI file",
-  usage: "[--app=APPNAME] [--overwrite] UUID OUTPUT_ACI_FILE",
+  usage: "[--app=APPNAME] [--overwrite] --uuid-file=FILE | UUID OUTPUT_ACI_FILE",
   description:
     "Writes the app's image with everything that the app changed in it; volumes are left out. The pod must have exited. The extension of the output file must be .aci.",
   flags: [
     { name: "app", kind: "string", usage: "name of the app to export within the specified pod" },
+    UUID_FILE_FLAG,
     { name: "overwrite", kind: "bool", usage: "overwrite the output file if it exists" },
   ],
   requiresRoot: true,
   run: exportCommand,
 };
 
-async function exportCommand({ engine, flags, args, output }: CommandInput): Promise<void> {
-  const [uuid, file, ...rest] = args;
+async function exportCommand(input: CommandInput): Promise<void> {
+  const { engine, flags, output } = input;
+  const [uuid, file, ...rest] = podFirst(input);
   if (uuid === undefined || file === undefined || rest.length > 0)
     throw new CommandLineError("must provide a pod UUID and an output file");
   if (!file.endsWith(".aci")) throw new RktError("USAGE", `extension must be .aci (given ${file})`);

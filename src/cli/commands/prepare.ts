@@ -7,6 +7,7 @@ import { syncPod } from "../../stage0/prepare.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { readAssembleInput } from "../pod-command.ts";
 import { APP_FLAGS, PREPARE_FLAGS, STAGE1_FLAGS } from "../pod-flags.ts";
+import { saveUuid, UUID_FILE_SAVE_FLAG } from "../pod-words.ts";
 
 export const command: Command = {
   name: "prepare",
@@ -17,6 +18,7 @@ export const command: Command = {
   flags: [
     ...PREPARE_FLAGS,
     ...STAGE1_FLAGS,
+    UUID_FILE_SAVE_FLAG,
     { name: "quiet", kind: "bool", usage: "print nothing on standard output but the UUID" },
   ],
   imageFlags: APP_FLAGS,
@@ -25,8 +27,8 @@ export const command: Command = {
 };
 
 async function prepareCommand(input: CommandInput): Promise<void> {
-  const { engine, output } = input;
-  const { pod } = await assemblePod(engine, readAssembleInput(input));
+  const { engine, flags, output } = input;
+  const { pod } = await assemblePod(engine, { ...readAssembleInput(input), onUuid: (uuid) => saveUuid(flags, uuid) });
   syncPod(pod);
   movePod(engine.dataDir, linux, pod, "prepared");
   output.stdout(`${pod.uuid}\n`);

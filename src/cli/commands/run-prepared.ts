@@ -14,21 +14,22 @@ import { stage1OfTree } from "../../stage0/stage1-image.ts";
 import type { Command, CommandInput } from "../command.ts";
 import { checkMetadata } from "../pod-command.ts";
 import { END_FLAGS, START_FLAGS } from "../pod-flags.ts";
+import { podFirst, UUID_FILE_FLAG } from "../pod-words.ts";
 import { readStartOptions } from "../start-options.ts";
 
 export const command: Command = {
   name: "run-prepared",
   summary: "Run a prepared application pod in rkt",
-  usage: "[--net=NETWORKS] UUID",
+  usage: "[--net=NETWORKS] --uuid-file=FILE | UUID",
   description: "Becomes the pod that `rkt prepare` made. The exit status is the pod's, as with `rkt run`.",
-  flags: [...START_FLAGS, ...END_FLAGS, { name: "no-overlay", kind: "bool", usage: "", hidden: true }],
+  flags: [...START_FLAGS, ...END_FLAGS, UUID_FILE_FLAG, { name: "no-overlay", kind: "bool", usage: "", hidden: true }],
   requiresRoot: true,
   run: runPreparedCommand,
 };
 
 async function runPreparedCommand(input: CommandInput): Promise<number> {
-  const { engine, flags, args } = input;
-  const [uuid, ...others] = args;
+  const { engine, flags } = input;
+  const [uuid, ...others] = podFirst(input);
   if (uuid === undefined || others.length > 0) throw new RktError("USAGE", "must provide exactly one UUID");
   const start = readStartOptions(flags);
   const resolver = resolverFiles(start.dns);

@@ -1,8 +1,6 @@
 /** rkt run: fetch, prepare, and become the pod. */
 
-import { writeFileSync } from "node:fs";
 import { RktError } from "../../core/errors.ts";
-import { quoted } from "../../core/text.ts";
 import { parseAcIdentifier } from "../../spec/appc/mod.ts";
 import { abandonPod, rememberHome } from "../../stage0/abandon-pod.ts";
 import { type AssembleInput, assemblePod } from "../../stage0/assemble-pod.ts";
@@ -13,6 +11,7 @@ import type { Command, CommandInput } from "../command.ts";
 import { checkMetadata, checkNet, readAssembleInput } from "../pod-command.ts";
 import { APP_FLAGS, END_FLAGS, PREPARE_FLAGS, STAGE1_FLAGS, START_FLAGS } from "../pod-flags.ts";
 import { isInteractive } from "../pod-options.ts";
+import { saveUuid, UUID_FILE_SAVE_FLAG } from "../pod-words.ts";
 import { readStartOptions } from "../start-options.ts";
 
 export const command: Command = {
@@ -26,13 +25,7 @@ rkt becomes the pod: its exit status is that of the first app that failed, 0 whe
 With --detach the pod runs in the background: as a transient unit where systemd runs, else in a session of its own. rkt prints the pod's UUID when the apps have been started; its status is the pod's when that has ended already.
 
 Arguments for an app follow "--"; "---" ends them, and another image may follow.`,
-  flags: [
-    ...PREPARE_FLAGS,
-    ...START_FLAGS,
-    ...END_FLAGS,
-    ...STAGE1_FLAGS,
-    { name: "uuid-file-save", kind: "string", usage: "write the pod's UUID to this file" },
-  ],
+  flags: [...PREPARE_FLAGS, ...START_FLAGS, ...END_FLAGS, ...STAGE1_FLAGS, UUID_FILE_SAVE_FLAG],
   imageFlags: APP_FLAGS,
   requiresRoot: true,
   run: runCommand,
@@ -51,13 +44,10 @@ async function runCommand(input: CommandInput): Promise<number> {
   resolverFiles(start.dns);
   if (start.interactive && input.images.length > 1)
     throw new RktError("USAGE", "interactive option only supports one image");
-  const uuidFile = flags.string("uuid-file-save");
   const { pod, manifest, stage1 } = await assemblePod(engine, {
     ...(detach ? withJournal(assemble) : assemble),
     starts: start,
-    onUuid: (uuid) => {
-      if (uuidFile !== "") saveUuid(uuidFile, uuid);
-    },
+    onUuid: (uuid) => saveUuid(flags, uuid),
   });
   if (detach) return (await import("../detach-pod.ts")).detachPod(input, pod, manifest);
   const home = rememberHome();
@@ -85,12 +75,4 @@ function withJournal(assemble: AssembleInput): AssembleInput {
   if (content.pod.annotations.some((one) => one.name === name)) return assemble;
   const annotations = [...content.pod.annotations, { name, value: "only" }];
   return { ...assemble, content: { ...content, pod: { ...content.pod, annotations } } };
-}
-
-export function saveUuid(path: string, uuid: string): void {
-  try {
-    writeFileSync(path, uuid, { mode: 0o644 });
-  } catch (cause) {
-    throw new RktError("SYSTEM_CALL", `Cannot write the pod's UUID to ${quoted(path)}`, { cause });
-  }
 }

@@ -136,6 +136,13 @@ const LEFT_OUT: readonly Case[] = [
     effect: /^front$/m,
   },
   {
+    what: "a network",
+    allowed: ["fly"],
+    words: ({ image }) => ["--net=none", image, ...script("ls /sys/class/net | wc -l; ip -o link | wc -l")],
+    messages: ["fly uses the host's network: --net=none has no effect"],
+    effect: /^1$/m,
+  },
+  {
     what: "event handlers",
     allowed: ["fly"],
     words: ({ image, rkt }) => {

@@ -7,5 +7,5 @@ export const command: Command = {
   ...enter,
   name: "exec",
   summary: "Execute commands in the given app's namespace",
-  usage: "[--app=APPNAME] [--user=USER] UUID [CMD [ARGS ...]]",
+  usage: "[--app=APPNAME] [--user=USER] --uuid-file=FILE | UUID [CMD [ARGS ...]]",
 };

@@ -10,8 +10,8 @@ import type { Command, CommandInput } from "../../command.ts";
 import { checkNet, readStage1Choice } from "../../pod-command.ts";
 import { PREPARE_FLAGS, STAGE1_FLAGS, START_FLAGS } from "../../pod-flags.ts";
 import { readSandboxOptions } from "../../pod-options.ts";
+import { saveUuid, UUID_FILE_SAVE_FLAG } from "../../pod-words.ts";
 import { readStartOptions } from "../../start-options.ts";
-import { saveUuid } from "../run.ts";
 import { endingWithOne } from "./app-words.ts";
 
 const TAKEN = ["no-overlay", "annotation", "user-annotation", "user-label"];
@@ -41,7 +41,7 @@ What apps write is found where the pod's own output goes, or, with the annotatio
       usage: "port of the host that leads to a port of the pod: NAME:PROTOCOL:PODPORT:HOSTIP:HOSTPORT",
     },
     ...STAGE1_FLAGS,
-    { name: "uuid-file-save", kind: "string", usage: "write the pod's UUID to this file" },
+    UUID_FILE_SAVE_FLAG,
   ],
   run: (input) => endingWithOne(() => sandboxCommand(input)),
 };
@@ -50,7 +50,6 @@ async function sandboxCommand({ engine, flags }: CommandInput): Promise<never> {
   const start = readStartOptions(flags, { has: false });
   checkNet(start.net, flags);
   const manifest = buildSandboxManifest(readSandboxOptions(flags, parseSandboxPort));
-  const uuidFile = flags.string("uuid-file-save");
   const resolver = resolverFiles(start.dns);
   const { pod, stage1 } = await assemblePod(engine, {
     content: { kind: "sandbox", manifest },
@@ -59,9 +58,7 @@ async function sandboxCommand({ engine, flags }: CommandInput): Promise<never> {
     noOverlay: flags.bool("no-overlay"),
     privateUsers: false,
     starts: start,
-    onUuid: (uuid) => {
-      if (uuidFile !== "") saveUuid(uuidFile, uuid);
-    },
+    onUuid: (uuid) => saveUuid(flags, uuid),
   });
   const home = rememberHome();
   let ours = pod;
