@@ -1,11 +1,9 @@
 /** Trusting what Sigstore signs with: a public key, or an identity that a certificate authority vouches for. */
 
-import { closeSync, openSync } from "node:fs";
 import type { Dialog } from "../../core/dialog.ts";
 import { RktError } from "../../core/errors.ts";
 import type { Emit } from "../../core/events.ts";
 import { printable, quoted } from "../../core/text.ts";
-import { readAll } from "../../host/beneath.ts";
 import { type Host, linux } from "../../host/mod.ts";
 import type { TrustDirs } from "../keystore-files.ts";
 import { review } from "../review.ts";
@@ -13,9 +11,9 @@ import { askVerifyWorker } from "../run-worker.ts";
 import {
   hostTrustedRoot,
   type IdentityTrust,
+  readTrustedRoot,
   requireIdentity,
   storeSigner,
-  TRUSTED_ROOT_LIMIT,
 } from "./sigstore-keystore.ts";
 import { decodeInspected, type InspectAnswer } from "./verify-messages.ts";
 
@@ -67,13 +65,14 @@ export async function addIdentity(
 ): Promise<boolean> {
   const { prefix, dialog, emit, host = linux } = options;
   requireIdentity(identity);
-  const trustedRoot = trustedRootFile === undefined ? undefined : readRoot(trustedRootFile);
-  if (trustedRoot === undefined && hostTrustedRoot(options) === undefined) {
+  const trustedRoot = trustedRootFile === undefined ? undefined : readTrustedRoot(trustedRootFile);
+  const root = trustedRoot ?? hostTrustedRoot(options);
+  if (root === undefined) {
     throw new RktError("NOT_FOUND", "Cannot trust an identity: no trusted root says who vouches for it", {
       hint: "give one with --trusted-root, or put it into trustedkeys/trusted_root.json of the configuration directory",
     });
   }
-  const { description } = await ask("trusted-root", trustedRoot ?? hostTrustedRoot(options) ?? "");
+  const { description } = await ask("trusted-root", root);
   emit({ kind: "notice", source: "pubkey", text: `prefix: ${quoted(prefix)}\nidentity: ${identityText(identity)}` });
   if (trustedRoot !== undefined) {
     dialog.print(
@@ -102,20 +101,6 @@ function tellPath(path: string, what: "key" | "identity", { prefix, dialog }: Ad
       ? `Added root ${what} at ${quoted(path)}`
       : `Added ${what} for prefix ${quoted(prefix)} at ${quoted(path)}`,
   );
-}
-
-function readRoot(path: string): string {
-  let fd: number;
-  try {
-    fd = openSync(path, "r");
-  } catch (cause) {
-    throw new RktError("NOT_FOUND", `Cannot read the trusted root ${quoted(path)}`, { cause });
-  }
-  try {
-    return readAll(fd, TRUSTED_ROOT_LIMIT, () => quoted(path)).toString("utf8");
-  } finally {
-    closeSync(fd);
-  }
 }
 
 async function ask(what: "key" | "trusted-root", content: string): Promise<InspectAnswer> {

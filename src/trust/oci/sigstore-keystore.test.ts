@@ -7,7 +7,7 @@ import type { RktEvent } from "../../core/events.ts";
 import { linux } from "../../host/mod.ts";
 import { allKeystoreFiles, keystoreFiles, removeKeystoreFile } from "../keystore-files.ts";
 import { parsePrefix, prefixesOf, repositoryNames } from "../prefix.ts";
-import { readSigners, type SigstoreTrust, signerFile, storeSigner } from "./sigstore-keystore.ts";
+import { hostTrustedRoot, readSigners, type SigstoreTrust, signerFile, storeSigner } from "./sigstore-keystore.ts";
 
 let root: string;
 beforeEach(() => {
@@ -48,6 +48,23 @@ describe("signers", () => {
     const file = store("", { ...several, trustedRoot: `${several.trustedRoot}\n\n` });
     expect(JSON.parse(readFileSync(file, "utf8")).trustedRoot).toEqual([{ tlogs: [] }, { ctlogs: [] }]);
     expect(found("reg.example/app").map(({ path: _, ...signer }) => signer)).toEqual([{ prefix: "", ...several }]);
+  });
+
+  test("the host's trusted root, which an empty file takes away", () => {
+    const put = (place: string, content: string) => {
+      mkdirSync(join(root, place, "trustedkeys"), { recursive: true });
+      writeFileSync(join(root, place, "trustedkeys/trusted_root.json"), content);
+    };
+    expect(hostTrustedRoot(dirs())).toBeUndefined();
+    put("lib", '{"tlogs":[]}');
+    expect(hostTrustedRoot(dirs())).toBe('{"tlogs":[]}');
+    put("etc", "\n");
+    expect(hostTrustedRoot(dirs())).toBeUndefined();
+    put("etc", "x".repeat(1024 * 1024 + 1));
+    expect(() => hostTrustedRoot(dirs())).toThrow("larger than");
+    rmSync(join(root, "etc/trustedkeys/trusted_root.json"));
+    mkdirSync(join(root, "etc/trustedkeys/trusted_root.json"));
+    expect(() => hostTrustedRoot(dirs())).toThrow("Cannot read the trusted root");
   });
 
   test("a file that is not what its name says does not count", () => {

@@ -4,11 +4,12 @@
  * checked against `trustedkeys/trusted_root.json`, the host's or else the system's.
  */
 
-import { existsSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { RktError } from "../../core/errors.ts";
 import type { Emit } from "../../core/events.ts";
 import { quoted } from "../../core/text.ts";
+import { readAll } from "../../host/beneath.ts";
 import type { Host } from "../../host/mod.ts";
 import { field, optionalText, readDocument, text } from "../../spec/document.ts";
 import { jsonText, ordered } from "../../spec/json-text.ts";
@@ -39,7 +40,7 @@ export interface IdentityTrust {
 }
 
 /** A trusted root with a long history has some ten KB. */
-export const TRUSTED_ROOT_LIMIT = 1024 * 1024;
+const TRUSTED_ROOT_LIMIT = 1024 * 1024;
 
 /** The signers in `files`. What is not what its name says is reported and does not count. */
 export function readSigners(files: readonly KeystoreFile[], emit: Emit): SigstoreSigner[] {
@@ -131,12 +132,27 @@ function contentOf(signer: SigstoreTrust): string {
   )}\n`;
 }
 
-/** The trusted root for identities that have none of their own; undefined when the host has none. */
+/** The trusted root for identities that have none of their own; undefined when the host has none: an empty file takes the system's away. Throws NOT_FOUND, INVALID_INPUT. */
 export function hostTrustedRoot({ systemConfigDir, localConfigDir }: TrustDirs): string | undefined {
   const path = [localConfigDir, systemConfigDir]
     .map((dir) => join(dir, "trustedkeys/trusted_root.json"))
     .find((file) => existsSync(file));
-  return path === undefined ? undefined : readFileSync(path, "utf8");
+  const content = path === undefined ? "" : readTrustedRoot(path);
+  return content.trim() === "" ? undefined : content;
+}
+
+/** A file with a trusted root, as it is. Throws NOT_FOUND for what cannot be read, INVALID_INPUT for too much. */
+export function readTrustedRoot(path: string): string {
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, "r");
+    return readAll(fd, TRUSTED_ROOT_LIMIT, () => quoted(path)).toString("utf8");
+  } catch (cause) {
+    if (cause instanceof RktError) throw cause;
+    throw new RktError("NOT_FOUND", `Cannot read the trusted root ${quoted(path)}`, { cause });
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
 }
 
 function sha256(bytes: Buffer): string {
