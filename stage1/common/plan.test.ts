@@ -60,6 +60,18 @@ test("a mount of the volume that an image's mount point is called after is as re
   expect(told("volume=other,target=/else")).toContain('at "/else"\n');
 });
 
+test("what the volume says of read-only counts more than the mount point, either way", () => {
+  const told = (volume: string, readOnly: boolean) => {
+    const web = app({});
+    const mountPoints = [{ ...POINT, readOnly }];
+    const apps = [{ ...web, app: { ...(web.app ?? BLANK_APP), mountPoints } }];
+    return plan({ ...BLANK_POD_MANIFEST, volumes: [parseVolume(volume)], apps }, RUN, true).join("\n");
+  };
+  expect(told("data,kind=empty,readOnly=false", true)).not.toContain("read-only");
+  expect(told("data,kind=empty,readOnly=true", false)).toContain("read-only");
+  expect(told("data,kind=empty", true)).toContain("read-only");
+});
+
 test("a mount point without a volume, and a mount without one", () => {
   const manifest = { ...BLANK_POD_MANIFEST, apps: [app({})] };
   expect(plan(manifest, RUN, true)).toContain('app web: mount point data at "/srv/data": the image\'s own files');
