@@ -12,6 +12,7 @@ export { type CopyOptions, copyTree } from "./copy-tree.ts";
 export type { ResolveDependency } from "./dependencies.ts";
 export { layerIds, MOST_LAYERS, type RenderableImage, treeIdOf } from "./layer-id.ts";
 export type { RenderRequest } from "./render.ts";
+export { renderedSize } from "./rendered-size.ts";
 export { hasRkt1Tree, rkt1TreeRootfs } from "./rkt-1-trees.ts";
 export { findRenderedTree, overlayOptions, treeLayers } from "./trees.ts";
 

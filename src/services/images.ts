@@ -2,6 +2,7 @@
 
 import type { Engine } from "../core/engine.ts";
 import type { StoredImage } from "../core/spine.ts";
+import { renderedSize } from "../render/mod.ts";
 import { imageManifestText, listImages } from "../store/mod.ts";
 import { any, hasAll, pairs } from "./pods.ts";
 import type { Message } from "./protobuf.ts";
@@ -22,9 +23,8 @@ export interface ImageFilter {
 const SECOND = 1_000_000_000n;
 
 export function imageMessages(engine: Engine, filters: readonly ImageFilter[], detail: boolean): Message[] {
-  const wantsAnnotations = detail || filters.some((filter) => filter.annotations.length > 0);
   return listImages(engine.dataDir)
-    .map((image) => imageMessage(engine, image, wantsAnnotations))
+    .map((image) => imageMessage(engine, image))
     .filter((image) => filters.length === 0 || filters.some((filter) => passes(image, filter)))
     .map((image) => (detail ? image : { ...image, manifest: new Uint8Array() }));
 }
@@ -32,11 +32,12 @@ export function imageMessages(engine: Engine, filters: readonly ImageFilter[], d
 /** The one image with this id; undefined when there is none. */
 export function imageById(engine: Engine, id: string): Message | undefined {
   const image = listImages(engine.dataDir).find((one) => one.id === id);
-  return image === undefined ? undefined : imageMessage(engine, image, true);
+  return image === undefined ? undefined : imageMessage(engine, image);
 }
 
-function imageMessage(engine: Engine, image: StoredImage, detail: boolean): Message {
-  const manifest = detail ? manifestOf(engine, image) : undefined;
+/** Annotations also without detail: the kubelet takes the name of a converted image from them. */
+function imageMessage(engine: Engine, image: StoredImage): Message {
+  const manifest = manifestOf(engine, image);
   return {
     base_format: { type: formatOf(image), version: "0.8.11" },
     id: image.id,
@@ -44,7 +45,7 @@ function imageMessage(engine: Engine, image: StoredImage, detail: boolean): Mess
     version: image.labels.find(({ name }) => name === "version")?.value ?? "latest",
     import_timestamp: image.importTime / SECOND,
     manifest: Buffer.from(manifest?.text ?? ""),
-    size: image.size,
+    size: image.size + renderedSize(engine.dataDir, image),
     annotations: pairs(manifest?.annotations ?? []),
     labels: pairs(image.labels),
   };

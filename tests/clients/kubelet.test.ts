@@ -113,6 +113,21 @@ kubelet.covers(
       "appc.io/docker/registryurl": registry.host,
       "appc.io/docker/repository": "team/busybox",
     });
+    // How the kubelet names its images, and finds one by its name: in lists without detail.
+    const [, repository = "", tag = ""] = /^docker:\/\/(.*):([^:]*)$/.exec(image) ?? [];
+    const named = ({ annotations: list, version }: Answer) => {
+      const value = (key: string) => list.find(({ Key }: Answer) => Key === `appc.io/docker/${key}`)?.value;
+      return `${value("registryurl")}/${value("repository")}:${version}`;
+    };
+    expect((await ask("ListImages")).images.map(named)).toEqual([`${repository}:${tag}`]);
+    const filters = [repository, repository.replace(":", "_")].map((keyword) => ({
+      keywords: [keyword],
+      labels: [{ Key: "version", value: tag }],
+    }));
+    const { images: found } = await ask("ListImages", { filters });
+    expect(found).toMatchObject([{ id, manifest: Buffer.alloc(0) }]);
+    const size = call(...G, "image", "list", "--no-legend", "--full", "--fields=size").stdout;
+    expect(`${found[0].size}\n`).toBe(size);
   },
 );
 

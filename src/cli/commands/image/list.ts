@@ -6,8 +6,7 @@ import { RktError } from "../../../core/errors.ts";
 import { signerText } from "../../../core/signer-text.ts";
 import type { StoredImage } from "../../../core/spine.ts";
 import { printable, quoted } from "../../../core/text.ts";
-import { layerSize } from "../../../render/collect.ts";
-import { layerIds } from "../../../render/layer-id.ts";
+import { renderedSize } from "../../../render/rendered-size.ts";
 import { shortAppString } from "../../../spec/appc/app-string.ts";
 import { ordered } from "../../../spec/json-text.ts";
 import { listImages } from "../../../store/list-images.ts";
@@ -151,16 +150,6 @@ function entryOf(dataDir: DataDir, image: StoredImage, usage: StoreUsage | undef
     disk: onDisk?.disk,
     unique: onDisk?.unique,
   };
-}
-
-/** What the unpacked image takes; only root can see it, and layers that images share count for each. */
-function renderedSize(dataDir: DataDir, image: StoredImage): number {
-  try {
-    return layerIds(image).reduce((sum, layerId) => sum + layerSize(dataDir, layerId), 0);
-  } catch {
-    // An image that cannot be rendered is listed all the same.
-    return 0;
-  }
 }
 
 /** rkt 1.x's keys first. */
