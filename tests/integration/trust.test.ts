@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { buildAci, makeSigner, type Signer } from "../harness/images.ts";
-import { type Result, RKT, type TestRkt, testRkt } from "../harness/rkt.ts";
+import { type Result, RKT, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 import { runProgram, type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
 
 setDefaultTimeout(300_000);
@@ -304,6 +304,30 @@ describe("a signed ACI", () => {
     expect(stderr).toContain("warning: image signature verification has been disabled");
     expect(status).toBe(0);
   });
+});
+
+test("image verify --running tells of a pod whose image is no longer trusted, and of one whose image is gone", async () => {
+  using rkt = testRkt();
+  trust(rkt, "--prefix=example.com/app", keyFile);
+  const image = rkt.ok(["fetch", "--full", signed(signer)]).trim();
+  expect(rkt.run(["image", "verify", "--running"])).toMatchObject({ status: 0, stdout: "" });
+  const fly = "--stage1-name=coreos.com/rkt/stage1-fly";
+  const pod = rkt.start(["run", fly, image, "--name=web", "--exec=/bin/sh", "--", "-c", "echo up; exec sleep 1000"]);
+  await until("the pod", () => pod.stdout().includes("up"));
+  const [uuid = ""] = rkt.pods();
+  expect(rkt.ok(["image", "verify", "--running"])).toBe(
+    `successfully verified checksum for image: "${image}" ("${image}")\n`,
+  );
+  const runs = `verify: it runs as app "web" of pod "${uuid}"\n`;
+  const untrusted = () => rkt.run(["image", "verify", "--running"]);
+  rkt.ok(["trust", "--remove", "--prefix=example.com/app", fingerprint]);
+  expect(untrusted()).toMatchObject({ status: 254, stdout: "", stderr: expect.stringContaining(runs) });
+  trust(rkt, "--prefix=example.com/app", keyFile);
+  rkt.ok(["image", "rm", image]);
+  expect(untrusted()).toMatchObject({ status: 254, stdout: "", stderr: expect.stringContaining(runs) });
+  rkt.ok(["stop", "--force", uuid]);
+  await pod.ended;
+  expect(rkt.run(["image", "verify", "--running"])).toMatchObject({ status: 0, stdout: "" });
 });
 
 describe("what only an unprivileged fetch has seen", () => {
