@@ -1,13 +1,12 @@
 /** Adding keys to the keystore: get them, show them, ask, write. In rkt's words, on rkt's outputs. */
 
-import { closeSync, openSync } from "node:fs";
 import type { Config } from "../config/mod.ts";
 import { transportFor } from "../config/transport.ts";
 import type { Dialog } from "../core/dialog.ts";
 import { RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
 import { printable, quoted, redactUrl } from "../core/text.ts";
-import { readAll } from "../host/beneath.ts";
+import { readGivenFile } from "../host/given-file.ts";
 import { type Host, linux } from "../host/mod.ts";
 import { discoverKeys } from "./discover-keys.ts";
 import { KEY_LIMIT, storeTrustedKey } from "./keystore.ts";
@@ -97,12 +96,7 @@ function armoredKey(bytes: Buffer, location: string): string {
 }
 
 async function localFile(path: string): Promise<Buffer> {
-  const fd = openSync(path, "r");
-  try {
-    return readAll(fd, KEY_LIMIT, () => quoted(path));
-  } finally {
-    closeSync(fd);
-  }
+  return readGivenFile(path, KEY_LIMIT);
 }
 
 /** By the verify worker: whoever answers a download speaks to a process without rights. */

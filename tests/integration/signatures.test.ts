@@ -808,6 +808,10 @@ describe("rkt trust", () => {
       [["--identity=a@b.c", "--issuer=https://i"], "aborting due to implicit unbounded trust"],
       [["--prefix=a.com", "--identity=a@b.c"], "--issuer required"],
       [["--prefix=a.com", "--identity=a@b.c", "--identity-regexp=.*", "--issuer=https://i"], "one of them"],
+      [
+        ["--prefix=a.com", "--identity=a@b.c", "--issuer=https://i", "--trusted-root=/nonexistent/root.json"],
+        'the trusted root "/nonexistent/root.json": no such file',
+      ],
       [["--prefix=a.com", "--identity=a@b.c", "--issuer=https://i"], "no trusted root says who vouches for it"],
       [["--prefix=a.com", "--identity=a@b.c", "--issuer=i", `--trusted-root=${rootFile}`], "expected a URL"],
       [

@@ -4,12 +4,12 @@
  * checked against `trustedkeys/trusted_root.json`, the host's or else the system's.
  */
 
-import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { RktError } from "../../core/errors.ts";
+import { errorLine, RktError } from "../../core/errors.ts";
 import type { Emit } from "../../core/events.ts";
 import { quoted } from "../../core/text.ts";
-import { readAll } from "../../host/beneath.ts";
+import { readGivenFile } from "../../host/given-file.ts";
 import type { Host } from "../../host/mod.ts";
 import { field, optionalText, readDocument, text } from "../../spec/document.ts";
 import { jsonText, ordered } from "../../spec/json-text.ts";
@@ -143,15 +143,12 @@ export function hostTrustedRoot({ systemConfigDir, localConfigDir }: TrustDirs):
 
 /** A file with a trusted root, as it is. Throws NOT_FOUND for what cannot be read, INVALID_INPUT for too much. */
 export function readTrustedRoot(path: string): string {
-  let fd: number | undefined;
   try {
-    fd = openSync(path, "r");
-    return readAll(fd, TRUSTED_ROOT_LIMIT, () => quoted(path)).toString("utf8");
+    return readGivenFile(path, TRUSTED_ROOT_LIMIT).toString("utf8");
   } catch (cause) {
     if (cause instanceof RktError) throw cause;
-    throw new RktError("NOT_FOUND", `Cannot read the trusted root ${quoted(path)}`, { cause });
-  } finally {
-    if (fd !== undefined) closeSync(fd);
+    // One message and no chain: of a chain the innermost words are shown, and those do not name the file.
+    throw new RktError("NOT_FOUND", errorLine(new Error(`Cannot read the trusted root ${quoted(path)}`, { cause })));
   }
 }
 
