@@ -6,6 +6,7 @@
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { SignatureDocument } from "../../src/core/spine.ts";
 import { bits, boolean, context, type Der, integer, octets, oid, sequence, set, time, tlv, utf8 } from "./der.ts";
 import { runProgram } from "./temporary.ts";
 
@@ -210,6 +211,19 @@ export function makeSigstore(): TestSigstore {
     },
   };
   return sigstore;
+}
+
+/** A layer as rkt's fetch worker hands it on. */
+export function cosignDocument({ payload, annotations }: CosignLayer): SignatureDocument {
+  return {
+    kind: "cosign",
+    content: payload,
+    signature: annotations["dev.cosignproject.cosign/signature"] ?? "",
+    certificate: annotations["dev.sigstore.cosign/certificate"],
+    chain: annotations["dev.sigstore.cosign/chain"],
+    logEntry: annotations["dev.sigstore.cosign/bundle"],
+    timestamp: annotations["dev.sigstore.cosign/rfc3161timestamp"],
+  };
 }
 
 /** What cosign signs: containers-signature(5) with a type of its own. */

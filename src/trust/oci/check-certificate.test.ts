@@ -8,7 +8,7 @@ import {
   certify,
   signerExtensions,
 } from "../../../tests/harness/openssl-authority.ts";
-import { type CosignLayer, makeSigstore } from "../../../tests/harness/sigstore.ts";
+import { cosignDocument, makeSigstore } from "../../../tests/harness/sigstore.ts";
 import { temporaryDirectory } from "../../../tests/harness/temporary.ts";
 import type { SignatureDocument } from "../../core/spine.ts";
 import { encodeSignatureSet } from "../../spec/oci/signature-set.ts";
@@ -36,20 +36,8 @@ const issuing = make("Issuing", root);
 const elsewhere = make("Elsewhere", undefined);
 const dev = signer("dev", issuing, `email:${MAIL}`, "DNS:build.example.com", "DNS:*.fleet.example.com");
 
-function layer({ payload, annotations }: CosignLayer): SignatureDocument {
-  return {
-    kind: "cosign",
-    content: payload,
-    signature: annotations["dev.cosignproject.cosign/signature"] ?? "",
-    certificate: annotations["dev.sigstore.cosign/certificate"],
-    chain: annotations["dev.sigstore.cosign/chain"],
-    logEntry: undefined,
-    timestamp: undefined,
-  };
-}
-
 const signed = (by: Certified, chain: readonly Certified[] = [issuing, root], digest = DIGEST) =>
-  layer(certifiedLayer(digest, NAME, by, chain));
+  cosignDocument(certifiedLayer(digest, NAME, by, chain));
 
 function pki(roots: readonly Certified[], more: Partial<Pki> = { email: MAIL }): Pki {
   return { kind: "pki", roots: roots.flatMap(ders), intermediates: [], authority: "test", ...more };

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { createHash, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import {
   type BundleOptions,
-  type CosignLayer,
   certificateWithKey,
+  cosignDocument,
   cosignPayload,
   makeSigstore,
   publicPem,
@@ -42,18 +42,6 @@ function bundle(value: object): SignatureDocument {
   return { kind: "bundle", content: Buffer.from(JSON.stringify(value)) };
 }
 
-function layer({ payload, annotations }: CosignLayer): SignatureDocument {
-  return {
-    kind: "cosign",
-    content: payload,
-    signature: annotations["dev.cosignproject.cosign/signature"] ?? "",
-    certificate: annotations["dev.sigstore.cosign/certificate"],
-    chain: annotations["dev.sigstore.cosign/chain"],
-    logEntry: annotations["dev.sigstore.cosign/bundle"],
-    timestamp: undefined,
-  };
-}
-
 async function check(
   documents: readonly SignatureDocument[],
   signer: SignerSpec = trusted,
@@ -77,7 +65,7 @@ describe("keys", () => {
         .digest("hex");
       const documents = [
         bundle(sigstore.bundle(DIGEST, key, { log: false })),
-        layer(sigstore.cosignLayer(DIGEST, "reg.example/team/app", key, { log: false })),
+        cosignDocument(sigstore.cosignLayer(DIGEST, "reg.example/team/app", key, { log: false })),
       ];
       for (const document of documents) {
         expect(await check([document], keySpec(key))).toEqual({
@@ -92,7 +80,7 @@ describe("keys", () => {
   test("a signature of one kind of key is not one of another", async () => {
     for (const key of Object.values(KEYS)) {
       for (const other of Object.values(KEYS).filter((one) => one !== key)) {
-        const document = layer(sigstore.cosignLayer(DIGEST, "reg.example/team/app", key, { log: false }));
+        const document = cosignDocument(sigstore.cosignLayer(DIGEST, "reg.example/team/app", key, { log: false }));
         expect(await refusal(document, keySpec(other))).toBe("it was made by none of the trusted keys");
       }
     }
@@ -110,16 +98,16 @@ describe("keys", () => {
       payload,
       annotations: { "dev.cosignproject.cosign/signature": sign("sha1", payload, rsa).toString("base64") },
     };
-    expect(await refusal(layer(weak), keySpec(rsa))).toBe("it was made by none of the trusted keys");
+    expect(await refusal(cosignDocument(weak), keySpec(rsa))).toBe("it was made by none of the trusted keys");
     const short = generateKeyPairSync("rsa", { modulusLength: 1024 }).privateKey;
-    const document = layer(sigstore.cosignLayer(DIGEST, "reg.example/team/app", short, { log: false }));
+    const document = cosignDocument(sigstore.cosignLayer(DIGEST, "reg.example/team/app", short, { log: false }));
     expect(check([document], keySpec(short))).rejects.toThrow("RSA with 1024 bits");
   });
 
   test("a log is asked for where the policy names one", async () => {
     const spec = { ...keySpec(p256), trustedRoot: sigstore.trustedRoot } as SignerSpec;
     const logged = (options: BundleOptions) =>
-      layer(sigstore.cosignLayer(DIGEST, "reg.example/team/app", p256, options));
+      cosignDocument(sigstore.cosignLayer(DIGEST, "reg.example/team/app", p256, options));
     expect((await check([logged({})], spec)).accepted).toHaveLength(1);
     expect(await refusal(logged({ log: false }), spec)).toContain("expected 1 tlog entries, got 0");
     expect(await refusal(logged({ tamper: "promise" }), spec)).toContain("it does not hold");
@@ -132,7 +120,9 @@ describe("identities", () => {
 
   test("exact, and by a regular expression that must match the whole", async () => {
     expect(await accepts(bundle(sigstore.bundle(DIGEST, DEV)), trusted)).toBe(DEV.identity);
-    expect(await accepts(layer(sigstore.cosignLayer(DIGEST, "reg.example/team/app", DEV)), trusted)).toBe(DEV.identity);
+    expect(await accepts(cosignDocument(sigstore.cosignLayer(DIGEST, "reg.example/team/app", DEV)), trusted)).toBe(
+      DEV.identity,
+    );
     const pattern = (identityRegexp: string, issuer = WORKFLOW.issuer): SignerSpec => ({
       kind: "identity",
       issuer,
@@ -236,9 +226,9 @@ describe("what was signed", () => {
   test("another image", async () => {
     const expected = `it is for another image (${OTHER})`;
     expect(await refusal(bundle(sigstore.bundle(OTHER, DEV)))).toBe(expected);
-    expect(await refusal(layer(sigstore.cosignLayer(OTHER, "reg.example/team/app", p256)), keySpec(p256))).toBe(
-      expected,
-    );
+    expect(
+      await refusal(cosignDocument(sigstore.cosignLayer(OTHER, "reg.example/team/app", p256)), keySpec(p256)),
+    ).toBe(expected);
   });
 
   test("an index that lists the image stands for it; one that does not, does not", async () => {
@@ -263,7 +253,7 @@ describe("what was signed", () => {
   });
 
   test("another image's name", async () => {
-    const named = (name: string) => layer(sigstore.cosignLayer(DIGEST, name, p256));
+    const named = (name: string) => cosignDocument(sigstore.cosignLayer(DIGEST, name, p256));
     expect(await refusal(named("reg.example/team/other"), keySpec(p256))).toContain(
       'made for "reg.example/team/other"',
     );
@@ -288,7 +278,7 @@ describe("what was signed", () => {
   test("a payload that was changed", async () => {
     const good = sigstore.cosignLayer(DIGEST, "reg.example/team/other", p256);
     const changed = { ...good, payload: Buffer.from(String(good.payload).replace("team/other", "team/app")) };
-    expect(await refusal(layer(changed), keySpec(p256))).toBe("it was made by none of the trusted keys");
+    expect(await refusal(cosignDocument(changed), keySpec(p256))).toBe("it was made by none of the trusted keys");
     const envelope = sigstore.bundle(OTHER, DEV) as { dsseEnvelope: { payload: string } };
     const text = Buffer.from(envelope.dsseEnvelope.payload, "base64")
       .toString()
@@ -369,7 +359,7 @@ describe("any change", () => {
   test("of a bundle by a key", () =>
     survives(2, 600, (next) => ({ kind: "bundle", content: mutated(mine, next) }), keySpec(p256)));
   test("of a cosign layer", () => {
-    const whole = layer(saved) as Extract<SignatureDocument, { kind: "cosign" }>;
+    const whole = cosignDocument(saved) as Extract<SignatureDocument, { kind: "cosign" }>;
     const parts = ["signature", "certificate", "logEntry"] as const;
     const make = (next: (below: number) => number): SignatureDocument => {
       if (next(4) === 0) return { ...whole, content: mutated(whole.content, next) };
@@ -406,7 +396,7 @@ describe("documents that are none", () => {
   }
 
   test("a layer with nonsense for each of its parts", async () => {
-    const whole = layer(sigstore.cosignLayer(DIGEST, "reg.example/team/app", DEV)) as Extract<
+    const whole = cosignDocument(sigstore.cosignLayer(DIGEST, "reg.example/team/app", DEV)) as Extract<
       SignatureDocument,
       { kind: "cosign" }
     >;
