@@ -28,7 +28,7 @@ const values = (words: readonly string[], flag: string) =>
 describe("QEMU's command line", () => {
   test("with KVM: the host's processor, and nothing that is for an emulation", () => {
     const words = qemuWords(MACHINE);
-    expect(values(words, "-machine")[0]).toStartWith("microvm,accel=kvm,");
+    expect(values(words, "-machine")[0]).toStartWith("microvm,pic=off,accel=kvm,");
     expect(values(words, "-cpu")).toEqual(["host"]);
     expect(values(words, "-smp")).toEqual(["2"]);
     expect(values(words, "-m")).toEqual(["640M"]);
@@ -37,9 +37,9 @@ describe("QEMU's command line", () => {
 
   test("emulated: the counter's frequency is told, and no mitigation runs, as no processor speculates", () => {
     const words = qemuWords(EMULATED);
-    expect(values(words, "-machine")[0]).toStartWith("microvm,accel=tcg,");
+    expect(values(words, "-machine")[0]).toStartWith("microvm,pic=off,accel=tcg,");
     expect(values(words, "-cpu")).toEqual(["max,-erms,-fsrm"]);
-    expect(values(words, "-append")[0]).toContain("mitigations=off tsc=reliable tsc_early_khz=2445406");
+    expect(values(words, "-append")[0]).toContain("mitigations=off noreplace-smp tsc=reliable tsc_early_khz=2445406");
   });
 
   test("memory is a file that virtiofsd shares, of the machine's size", () => {
