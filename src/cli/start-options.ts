@@ -31,8 +31,11 @@ export function readStartOptions(flags: FlagValues, { has = true } = {}): GivenS
       `Cannot use ${quoted(hostname)} for --hostname: expected letters, digits, "-" and ".", at most 64`,
     );
   }
+  const net = flags.list("net").join(",");
+  // Not the default network: of a script's variable that is not set, nobody knows what it was to say.
+  if (net === "" && flags.given("net")) throw new RktError("USAGE", "netname must not be empty");
   return {
-    net: flags.list("net").join(",") || "default",
+    net: net || "default",
     interactive: has && flags.bool("interactive"),
     hostname: hostname === "" ? undefined : hostname,
     ipc,

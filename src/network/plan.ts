@@ -109,7 +109,16 @@ function splitArguments(conf: NetworkConf, args: string): { cniArgs: string; run
     const { capability = "", value } = CAPABILITY_ARGUMENTS[name] ?? {};
     return [capability, value?.(words)] as const;
   });
-  return { cniArgs: rest.join(";"), runtimeConfig: Object.fromEntries(values) };
+  return { cniArgs: withLeave(rest.join(";")), runtimeConfig: Object.fromEntries(values) };
+}
+
+/** Of every plugin of a network one knows them, and the others of today refuse them (bridge: `unknown args ["IP=…"]`), which those of rkt 1.x's time did not. */
+const ONE_PLUGINS_ARGUMENTS = ["IP", "GATEWAY", "SUBNET", "MAC"];
+
+/** With the leave to pass over them (CNI conventions, "CNI_ARGS"). A pair that nobody may know stays an error of the plugins': it may be misspelt. */
+function withLeave(cniArgs: string): string {
+  const names = cniArgs.split(";").map((pair) => pair.slice(0, Math.max(pair.indexOf("="), 0)));
+  return names.every((name) => ONE_PLUGINS_ARGUMENTS.includes(name)) ? `${cniArgs};IgnoreUnknown=1` : cniArgs;
 }
 
 /** Values that every network's plugins may ask for, whatever the user gave: those that `conf` declares. */

@@ -176,6 +176,16 @@ describe("planNetworks", () => {
     });
   });
 
+  test("lets plugins pass over an argument that another one of the network knows, and over no other", () => {
+    const a = conf("a", "a.conf", { type: "one" });
+    const cniArgs = (args: string) => plan([a], `a${args}`).networks[0]?.cniArgs;
+    expect(cniArgs(":IP=10.213.0.9")).toBe("IP=10.213.0.9;IgnoreUnknown=1");
+    expect(cniArgs(":IP=10.213.0.9;GATEWAY=10.213.0.1")).toBe("IP=10.213.0.9;GATEWAY=10.213.0.1;IgnoreUnknown=1");
+    expect(cniArgs(":IPP=10.213.0.9")).toBe("IPP=10.213.0.9");
+    expect(cniArgs(":X=1;IgnoreUnknown=true")).toBe("X=1;IgnoreUnknown=true");
+    expect(cniArgs("")).toBe("");
+  });
+
   test("hands an address over as a runtime value where a plugin declares that it takes one", () => {
     const a = conf(
       "a",

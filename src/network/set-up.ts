@@ -15,7 +15,17 @@ import { createNetns, netnsPath } from "./netns.ts";
 import { declares, type PlannedNetwork, planNetworks } from "./plan.ts";
 import { type Attachment, negotiateVersion, pluginDirs } from "./plugin.ts";
 import { forwardPorts, planForwarding } from "./port-forwarding.ts";
-import { recordForwarding, recordNetns, recordNetwork, recordState, saveNetInfo } from "./record.ts";
+import {
+  forgetAll,
+  forgetNetwork,
+  recordedForwarding,
+  recordedNetworks,
+  recordForwarding,
+  recordNetns,
+  recordNetwork,
+  recordState,
+  saveNetInfo,
+} from "./record.ts";
 import { releasePorts, reservePorts } from "./reserve-ports.ts";
 import { type CniResult, parseResult } from "./result.ts";
 import { lockSetUps } from "./set-up-lock.ts";
@@ -136,9 +146,18 @@ function firstDns(results: readonly CniResult[], emit: Emit): NetworkResult["dns
   return first;
 }
 
-/** After a failed step: the same teardown that `gc` would run. What it cannot remove is told; the first error is the one that counts. */
+/**
+ * After a failed step: the same teardown that `gc` would run. What it cannot remove is told; the first error is the one that counts. A network that its plugins could neither add
+ * nor delete is forgotten: with its record every gc would fail as DEL did now, and keep the pod. What they have left all the same, `rkt net repair` finds.
+ */
 async function undo(request: SetUpNetwork): Promise<void> {
-  for (const { what, error } of await tearDownNetwork(request)) {
+  const { podDir } = request;
+  const problems = await tearDownNetwork(request);
+  for (const { what, error } of problems) {
     request.emit({ kind: "warning", text: `cannot clean up ${what}: ${errorChain(error)[0] ?? ""}` });
   }
+  if (problems.length === 0) return;
+  for (const network of recordedNetworks(podDir))
+    if ("state" in network && network.state.result === undefined) forgetNetwork(podDir, network.file);
+  if (recordedNetworks(podDir).length === 0 && recordedForwarding(podDir) === undefined) forgetAll(podDir);
 }

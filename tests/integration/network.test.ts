@@ -97,6 +97,30 @@ describe.skipIf(!root)("setUpNetwork", () => {
     expect(readdirSync("/run/netns")).toHaveLength(1);
   });
 
+  const bridge = () =>
+    conf("30-br.conf", {
+      ...{ cniVersion: "0.3.0", name: "br", type: "bridge", bridge: "rkt-test0", isGateway: true },
+      ipam: { type: "host-local", subnet: "10.213.9.0/24" },
+    });
+
+  test("gives the address that IP= asks for on a bridge, whose plugin knows no such argument", async () => {
+    bridge();
+    const target = pod();
+    const result = await upWithNamespace(target, "br:IP=10.213.9.77");
+    expect(result.interfaces[0]?.ip4?.ip).toBe("10.213.9.77");
+    await down(target);
+    sh("ip link delete rkt-test0");
+  });
+
+  test("keeps no record of a network that its plugin could neither add nor delete: every gc would fail", async () => {
+    bridge();
+    const target = pod();
+    await expect(up(target, "br:IPP=10.213.9.77")).rejects.toThrow('unknown args ["IPP=10.213.9.77"]');
+    expect(lines.join("\n")).toContain('cannot clean up network "br"');
+    expect(existsSync(join(target.podDir, "net"))).toBe(false);
+    await down(target);
+  });
+
   test("runs a list of plugins with IPv4 and IPv6, ports by portmap", async () => {
     const ranges = [[{ subnet: "10.213.3.0/24" }], [{ subnet: "fd00:213:3::/64" }]];
     conf("10-dual.conflist", {

@@ -89,6 +89,7 @@ describe("mistakes on the command line of a pod", () => {
       ["run", "--net=host", "--port=web:80", "IMAGE"],
       "--port flag does not work with 'host' networking",
     ],
+    ["a network without a name", ["run", "--net=", "IMAGE"], "netname must not be empty"],
     ["an unknown IPC mode", ["run", "--ipc=shared", "IMAGE"], "unknown value for --ipc parameter: shared"],
     ["a host name that is none", ["run", "--hostname=a b", "IMAGE"], "for --hostname"],
     ["a name server that is none", ["run", "--dns=example.com", "IMAGE"], "expected an IP address, host or none"],
