@@ -27,6 +27,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "complete",
     summary: "List names for completion scripts",
+    added: true,
     hidden: true,
     load: async () => (await import("./commands/complete.ts")).command,
   },
@@ -48,11 +49,13 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "events",
     summary: "Print what happens to pods, apps and images",
+    added: true,
     load: async () => (await import("./commands/events.ts")).command,
   },
   {
     name: "explain",
     summary: "Tell why the apps of a pod ended",
+    added: true,
     load: async () => (await import("./commands/explain.ts")).command,
   },
   {
@@ -68,6 +71,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "fsck",
     summary: "Check the data directory, and mend it",
+    added: true,
     load: async () => (await import("./commands/fsck.ts")).command,
   },
   {
@@ -93,6 +97,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "logs",
     summary: "Print what the apps of a pod have written",
+    added: true,
     load: async () => (await import("./commands/logs.ts")).command,
   },
   {
@@ -103,6 +108,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "net",
     summary: "Check and mend the networks of pods",
+    added: true,
     load: async () => (await import("./commands/net/net.ts")).command,
   },
   {
@@ -128,6 +134,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "seccomp-profile",
     summary: "Write a seccomp profile of what an app needs",
+    added: true,
     load: async () => (await import("./commands/seccomp-profile.ts")).command,
   },
   {
@@ -143,6 +150,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "tpm",
     summary: "Prove which pods were started since boot",
+    added: true,
     load: async () => (await import("./commands/tpm/tpm.ts")).command,
   },
   {

@@ -101,5 +101,7 @@ export interface CommandEntry {
   readonly name: string;
   readonly summary: string;
   readonly hidden?: boolean;
+  /** Unknown to rkt 1.x: where a beginning fits this command and one of rkt 1.x's, the latter is meant. */
+  readonly added?: boolean;
   load(): Promise<Command>;
 }

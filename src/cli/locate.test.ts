@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { COMMANDS } from "./cli.ts";
 import { CommandLineError } from "./command-line-error.ts";
+import { command as image } from "./commands/image/image.ts";
 import { GLOBAL_FLAGS } from "./globals.ts";
 import { locate } from "./locate.ts";
 
@@ -26,6 +27,13 @@ describe("locate", () => {
     ["fet X", "fetch", "X"],
     ["run-p u", "run-prepared", "u"],
     ["li --run", "list", "--run"],
+    // Beginnings that were clear to rkt 1.x, which had fewer commands.
+    ["l", "list", ""],
+    ["f X", "fetch", "X"],
+    ["t", "trust", ""],
+    ["exp u f", "export", "u f"],
+    ["comp bash", "completion", "bash"],
+    ["lo u", "logs", "u"],
   ])("%s", (line, name, rest) => {
     expect(at(line)).toEqual([name, rest]);
   });
@@ -42,6 +50,11 @@ describe("locate", () => {
     expect(() => at("c")).toThrow(
       'unknown command "c" for "rkt"\n\nDid you mean this?\n\tcat-manifest\n\tcompletion\n\tconfig\n',
     );
+  });
+
+  test("a hidden command has its beginnings, too", () => {
+    const { entry } = locate(image.subcommands ?? [], GLOBAL_FLAGS, ["fe", "X"], "rkt image");
+    expect(entry?.name).toBe("fetch");
   });
 
   test("misspelt", () => {

@@ -33,13 +33,14 @@ export function locate(
   return { entry: undefined, rest: words };
 }
 
-/** The entry of that name, or the only visible one that begins with it. Throws CommandLineError, with what was perhaps meant. */
+/** The entry of that name, or the only one that begins with it; of several the only one that rkt 1.x had. Throws CommandLineError, with what was perhaps meant. */
 export function findEntry(entries: readonly CommandEntry[], word: string, path: string): CommandEntry {
   const exact = entries.find(({ name }) => name === word);
   if (exact !== undefined) return exact;
-  const visible = entries.filter(({ hidden }) => hidden !== true);
-  const [only, ...others] = visible.filter(({ name }) => name.startsWith(word));
+  const fitting = entries.filter(({ name }) => name.startsWith(word));
+  const [only, ...others] = fitting.length > 1 ? fitting.filter(({ added }) => added !== true) : fitting;
   if (only !== undefined && others.length === 0) return only;
+  const visible = entries.filter(({ hidden }) => hidden !== true);
   throw new CommandLineError(
     `unknown command ${quoted(word)} for ${quoted(path)}${suggestions(visible, word)}`,
     `Run '${path} --help' for usage.`,
