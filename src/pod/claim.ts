@@ -10,7 +10,7 @@ import { tryLock } from "../host/lock.ts";
 import { closePod, lookAgain, type Pod, podReader, retrievePod } from "./find.ts";
 import { appNames } from "./names.ts";
 import { readPodNumber } from "./read.ts";
-import { startedAt, wasReady } from "./view.ts";
+import { wasReady } from "./view.ts";
 
 /** Another command's short look may hold the lock; a gc that expires the pod, or a second run-prepared, keeps it. */
 const LOCK_ATTEMPTS = 20;
@@ -66,7 +66,7 @@ export function runningPod(
 
 /**
  * `pid`, or the pod's init, the only such child of the process in `ppid`; undefined while there is none: systemd-nspawn first has a child that sets the pod up, makes its init and ends. A stage1 of
- * others may have no process namespace: its only child counts, once the pod is set up. Throws WRONG_STATE when the supervisor has several.
+ * others may have no process namespace: its only child counts, once it says that the pod is ready. Throws WRONG_STATE when the supervisor has several.
  */
 export function firstProcess(host: Host, pod: Pod): number | undefined {
   const pid = readPodNumber(host, pod, "pid");
@@ -75,15 +75,8 @@ export function firstProcess(host: Host, pod: Pod): number | undefined {
   if (supervisor === undefined) return undefined;
   const children = childrenOf(supervisor);
   const inits = children.filter(isInit);
-  const [child, ...others] = inits.length === 0 && isSetUp(host, pod) ? children : inits;
+  // Not before that mark: rkt itself, and the programs that it starts for the network, come before the supervisor, and are the host's.
+  const [child, ...others] = inits.length === 0 && wasReady(host, pod) ? children : inits;
   if (others.length > 0) throw new RktError("WRONG_STATE", `too many children of pid ${supervisor}`);
   return child;
-}
-
-/** Milliseconds after which a pod is set up whose stage1 does not say so. */
-const LONGEST_SET_UP = 10_000;
-
-function isSetUp(host: Host, pod: Pod): boolean {
-  const started = startedAt(host, pod);
-  return wasReady(host, pod) || (started !== undefined && Date.now() - Number(started / 1_000_000n) > LONGEST_SET_UP);
 }
