@@ -147,6 +147,9 @@ export async function bootDebian(options: BootOptions = {}): Promise<BootedDebia
     dispose();
     throw new Error(`${String(error)}; its console:\n${text}`);
   }
+  // A pod with users of its own makes a /proc of its own, which the kernel allows where a whole one is to be seen (mount_namespaces(7)); later systemd-nspawns cover parts of the machine's.
+  for (const type of ["proc", "sysfs"])
+    checked([type], inside(["sh", "-ec", `mkdir /run/whole-${type}; mount -t ${type} ${type} /run/whole-${type}`]));
   return {
     leader,
     run,
