@@ -1,9 +1,10 @@
 /** From the start of a pod to nothing: statuses, output, stop, enter, several apps, its network. */
 
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { mountsBelow, until } from "../../harness/rkt.ts";
+import { mountsBelow, RKT, until } from "../../harness/rkt.ts";
 import { podWords, run, type Stage1, startPod } from "./context.ts";
 
 export function lifecycleCases(stage1: Stage1): void {
@@ -48,6 +49,18 @@ export function lifecycleCases(stage1: Stage1): void {
     stage1.rkt.ok(["stop", "--force", uuid]);
     await running.ended;
     expect(stage1.rkt.ok(["status", uuid])).toContain("state=exited");
+  });
+
+  test("files are copied into a pod and out of it by enter, byte for byte", async () => {
+    const { running, uuid } = await startPod(stage1, "echo up; sleep 1234567");
+    const file = join(stage1.rkt.dir, "copied");
+    writeFileSync(file, crypto.getRandomValues(new Uint8Array(60_000)));
+    const enter = `${RKT} ${stage1.rkt.globals.join(" ")} enter ${uuid}`;
+    const script = `${enter} /bin/sh -c 'cat > /copy' < "$0" && ${enter} /bin/cat /copy | cmp - "$0"`;
+    const { status, stdout, stderr } = spawnSync("sh", ["-c", script, file], { encoding: "utf8" });
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "", stderr: "" });
+    stage1.rkt.ok(["stop", "--force", uuid]);
+    await running.ended;
   });
 
   test("a stop ends what the app has started, too; after a forced one rm can follow at once", async () => {
