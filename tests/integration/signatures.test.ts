@@ -100,8 +100,7 @@ function fetch(rkt: TestRkt, reference: string, ...more: string[]): Result {
 
 function accepted(rkt: TestRkt, reference: string, ...more: string[]): string {
   const { status, stdout, stderr } = fetch(rkt, reference, ...more);
-  expect(stderr).toContain("signature verified:");
-  expect(status).toBe(0);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringContaining("signature verified:") });
   return stdout.trim();
 }
 
