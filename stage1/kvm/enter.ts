@@ -3,11 +3,12 @@
  * (guest/session.c), over a port of the machine's own: the guest's systemd starts the command with the app's rights.
  */
 
+import { existsSync } from "node:fs";
 import type { Socket } from "node:net";
 import { RktError } from "../../src/core/errors.ts";
 import { printable } from "../../src/core/text.ts";
 import { openBeneath } from "../../src/host/beneath.ts";
-import { AT_FDCWD, type Host, O } from "../../src/host/mod.ts";
+import { AT_FDCWD, type Host, isErrno, O } from "../../src/host/mod.ts";
 import { COMMAND_NOT_FOUND } from "../common/find-binary.ts";
 import type { Entrypoint } from "../common/io.ts";
 import { stty } from "../common/stty.ts";
@@ -21,6 +22,7 @@ export const enter: Entrypoint = async (argv, { host, env }) => {
   const { pid, app, user, command } = parse(argv);
   // The supervisor's working directory is the pod's, in the mount namespace where the pod's files are mounted.
   const podDir = host.openat(AT_FDCWD, `/proc/${pid}/cwd`, O.PATH | O.DIRECTORY | O.CLOEXEC, 0);
+  await handedOver(host, podDir, pid);
   const root = host.openat(podDir, "stage1/rootfs", O.PATH | O.DIRECTORY | O.CLOEXEC | O.NOFOLLOW, 0);
   const { service, environment, identity } = commandOf(host, { root, ids: undefined }, app, user, command);
   const id = `enter-${process.pid}`;
@@ -29,15 +31,31 @@ export const enter: Entrypoint = async (argv, { host, env }) => {
   const socket = await connect(host, podDir);
   for (const fd of [root, podDir]) host.close(fd);
   const send = (letter: string, data: string | Uint8Array = "") => void socket.write(frame(letter, data));
-  send("N", `${app} ${id}`);
-  if (identity !== undefined) send("U", `${identity.uid} ${identity.gid}`);
-  send("S", ["[Service]", ...service, `EnvironmentFile=/run/rkt/${id}/environment`, ""].join("\n"));
-  send("V", environmentFile(environment));
-  if (terminal) send("T", windowSize());
-  send("G");
-  const status = await relay(socket, terminal, send);
+  const begin = () => {
+    send("N", `${app} ${id}`);
+    if (identity !== undefined) send("U", `${identity.uid} ${identity.gid}`);
+    send("S", ["[Service]", ...service, `EnvironmentFile=/run/rkt/${id}/environment`, ""].join("\n"));
+    send("V", environmentFile(environment));
+    if (terminal) send("T", windowSize());
+    send("G");
+  };
+  const status = await relay(socket, terminal, send, { id, begin });
   return status === NOT_EXECUTED ? COMMAND_NOT_FOUND : status;
 };
+
+/** Until everything is there that a session needs: the last file that `run` writes says so. A pod counts as running from the first. Throws WRONG_STATE when it ends before. */
+async function handedOver(host: Host, podDir: number, pid: number): Promise<void> {
+  for (;;) {
+    try {
+      host.close(openBeneath(host, pathOf(podDir), "isolation", O.PATH));
+      return;
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error;
+    }
+    if (!existsSync(`/proc/${pid}`)) throw new RktError("WRONG_STATE", "Cannot enter the pod: it has ended");
+    await Bun.sleep(20);
+  }
+}
 
 /** Ports are few (run.ts), and each serves one at a time. */
 const PORTS = 8;
@@ -76,25 +94,48 @@ async function connect(host: Host, podDir: number): Promise<Socket> {
 
 type Send = (letter: string, data?: string | Uint8Array) => void;
 
-/** Until the command has ended: its status. Throws STAGE1 with what the guest says, WRONG_STATE when the pod ends first. */
-async function relay(socket: Socket, terminal: boolean, send: Send): Promise<number> {
+/** Milliseconds between two greetings. */
+const GREETING = 100;
+
+/**
+ * Until the command has ended: its status. Throws STAGE1 with what the guest says, WRONG_STATE when the pod ends first. While the guest tidies up after the session before it throws away what comes, so
+ * it is greeted until it answers; only then `begin` says what is to run.
+ */
+async function relay(
+  socket: Socket,
+  terminal: boolean,
+  send: Send,
+  { id, begin }: { readonly id: string; readonly begin: () => void },
+): Promise<number> {
   const settings = terminal ? stty(["-g"]).trim() : "";
   if (terminal) stty(["raw", "-echo"]);
   const resize = () => send("W", windowSize());
-  if (terminal) process.on("SIGWINCH", resize);
-  process.stdin.on("data", (chunk: Buffer) => {
-    for (let at = 0; at < chunk.length; at += 16384) send("I", chunk.subarray(at, at + 16384));
-    // What the command does not take now is not read now.
-    if (socket.writableLength > 1 << 20) {
-      process.stdin.pause();
-      socket.once("drain", () => process.stdin.resume());
-    }
-  });
-  process.stdin.once("end", () => send("I"));
+  const greet = () => send("H", id);
+  const greeting = setInterval(greet, GREETING);
+  let isGreeted = false;
+  const answered = () => {
+    isGreeted = true;
+    clearInterval(greeting);
+    begin();
+    if (terminal) process.on("SIGWINCH", resize);
+    process.stdin.on("data", (chunk: Buffer) => {
+      for (let at = 0; at < chunk.length; at += 16384) send("I", chunk.subarray(at, at + 16384));
+      // What the command does not take now is not read now.
+      if (socket.writableLength > 1 << 20) {
+        process.stdin.pause();
+        socket.once("drain", () => process.stdin.resume());
+      }
+    });
+    process.stdin.once("end", () => send("I"));
+  };
+  greet();
   try {
     return await new Promise<number>((done, fail) => {
       const take = frameReader((letter, data) => {
-        if (letter === "O") write(process.stdout, data, socket);
+        // Anything else is still the session's before.
+        if (!isGreeted) {
+          if (letter === "H" && data.toString("latin1") === id) answered();
+        } else if (letter === "O") write(process.stdout, data, socket);
         else if (letter === "R") write(process.stderr, data, socket);
         else if (letter === "X") done(exitStatus(data.toString("latin1")));
         else if (letter === "F") fail(new RktError("STAGE1", printable(data.toString("utf8").slice(0, 300))));
@@ -105,6 +146,7 @@ async function relay(socket: Socket, terminal: boolean, send: Send): Promise<num
       socket.once("error", over);
     });
   } finally {
+    clearInterval(greeting);
     process.stdin.pause();
     process.stdin.removeAllListeners();
     process.off("SIGWINCH", resize);

@@ -65,6 +65,8 @@ describe("stage1 kvm", () => {
       input: "typed\n",
     });
     expect(entered).toMatchObject({ status: 5, stdout: "app\ntyped\n", stderr: "err\n" });
+    // At once: the guest is still tidying up after the session before.
+    expect(rkt.run(["enter", uuid, "/bin/cat"], { input: "again" })).toMatchObject({ status: 0, stdout: "again" });
     rkt.ok(["stop", uuid]);
     expect((await running.ended).status).toBe(0);
     expect(rkt.ok(["status", uuid])).toContain("app-app=0");

@@ -1,8 +1,8 @@
 /*
  * One port for who enters, one session after the other: rkt says what is to run in which app, the pod's systemd starts it as an instance of the app's enter unit, with the
  * app's rights (stage1/nspawn/units.ts), and its streams go both ways. Frames: a letter, the length (16 bits, little-endian), that many bytes.
- * From rkt: N "APP ID", U "UID GID" (who must be known), S lines of the unit, V its environment, T "ROWS COLUMNS" (a terminal is wanted), G (go); then I input (empty: its end), W "ROWS COLUMNS".
- * To rkt: O output, R errors, X the status, F why there is none.
+ * From rkt: H ID until the same comes back, N "APP ID", U "UID GID" (who must be known), S lines of the unit, V its environment, T "ROWS COLUMNS" (a terminal is wanted), G (go); then I input (empty: its end), W "ROWS COLUMNS".
+ * To rkt: H ID (what was said before was for the session before, or is lost), O output, R errors, X the status, F why there is none.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -205,7 +205,7 @@ static void relay(void)
 		if (ready > 0 && polled[3].revents) give_input();
 		else if (ready > 0 && polled[0].revents & POLLIN) {
 			int letter = read_frame();
-			if (letter == 0) return;
+			if (letter == 0 || (letter == 'H' && strcmp(frame, now.id) != 0)) return; /* Another one has taken its place. */
 			take_input(letter);
 		}
 		if (status != NULL && passed == 0) {
@@ -250,6 +250,7 @@ static int name_session(void)
 static int prepare(int letter)
 {
 	char path[600];
+	if (letter == 'H') return send_frame('H', frame, frame_length);
 	if (letter == 'N') return name_session();
 	if (letter == 'U') know(frame);
 	if (letter == 'T') now.terminal = sscanf(frame, "%d %d", &now.rows, &now.columns) == 2;
@@ -282,6 +283,7 @@ void serve_sessions(int number)
 {
 	signal(SIGTERM, SIG_DFL);
 	prctl(PR_SET_NAME, "rkt-session");
+	while (access("/run/systemd/private", F_OK) < 0) usleep(20000); /* Nobody could start a command yet, and /run is not what it will be. */
 	for (;;) {
 		port = open_port(number, O_RDWR);
 		if (port < 0) _exit(1);
