@@ -15,7 +15,7 @@ export const command: Command = {
   summary: "Stop a pod",
   usage: "[--force] --uuid-file=FILE | UUID ...",
   description:
-    "Asks the pod's supervisor to end the pod (TERM), and waits a second at most: `rkt status --wait` waits for the end. The network of a pod that has ended by then is given back, with its ports and addresses; `rkt gc` does so later for the others. With --force everything in it is killed at once, so that `rkt rm` can follow. What a pod whose supervisor was killed has left running is killed, and waited for, in either case.",
+    "Asks the pod's supervisor to end the pod (TERM), and waits a second at most, for all pods together: `rkt status --wait` waits for the end. The network of a pod that has ended by then is given back, with its ports and addresses; `rkt gc` does so later for the others. With --force everything in it is killed at once, so that `rkt rm` can follow. What a pod whose supervisor was killed has left running is killed, and waited for, in either case.",
   flags: [{ name: "force", kind: "bool", usage: "forced stopping" }, UUID_FILE_FLAG],
   run: stopCommand,
 };
@@ -23,9 +23,10 @@ export const command: Command = {
 async function stopCommand(input: CommandInput): Promise<number> {
   const { flags, output } = input;
   const remover = removerOf(input);
+  const stopped: Pod[] = [];
   let failures = 0;
   for (const word of uuidWords(input)) {
-    let pod: Pod | undefined;
+    let pod: Pod;
     try {
       pod = findPod(remover, word);
     } catch (error) {
@@ -34,30 +35,40 @@ async function stopCommand(input: CommandInput): Promise<number> {
       continue;
     }
     try {
-      const { uuid } = pod;
       if (isAfterRun(pod.state)) {
         output.stdout(alreadyStopped(pod));
+      } else {
+        await stopPod(remover, pod, flags.bool("force"));
+        output.stdout(`${quoted(pod.uuid)}\n`);
+        stopped.push(pod);
         continue;
       }
-      await stopPod(remover, pod, flags.bool("force"));
-      const waited = await waitForPod(remover, pod, PATIENCE, ({ state }) => isAfterRun(state));
-      pod = waited?.pod;
-      if (waited?.reached) await freeNetwork(input, remover, waited.pod);
-      output.stdout(`${quoted(uuid)}\n`);
     } catch (error) {
       output.error(errorLine(error));
       failures += 1;
-    } finally {
-      if (pod !== undefined) closePod(linux, pod);
     }
+    closePod(linux, pod);
   }
+  await followEnds(input, remover, stopped);
   if (failures === 0) return 0;
   output.error(`failed to stop ${failures} pod(s)`);
   return 254;
 }
 
-/** How long a pod that was asked to end may take so that `rkt rm` can follow at once, and its network is given back here and not by gc. Milliseconds. */
+/** How long pods that were asked to end may take so that `rkt rm` can follow at once, and their networks are given back here and not by gc. Milliseconds, for all of them together. */
 const PATIENCE = 1000;
+
+/** Closes the pods. */
+async function followEnds(input: CommandInput, remover: Remover, stopped: readonly Pod[]): Promise<void> {
+  const deadline = performance.now() + PATIENCE;
+  for (const pod of stopped) {
+    const left = Math.max(0, deadline - performance.now());
+    const waited = await waitForPod(remover, pod, left, ({ state }) => isAfterRun(state));
+    if (waited === undefined) continue;
+    if (waited.reached) await freeNetwork(input, remover, waited.pod);
+    closePod(linux, waited.pod);
+  }
+}
 
 /** The pod is stopped, whatever becomes of its network: what cannot be given back is told, and gc tries again. */
 async function freeNetwork({ engine, output }: CommandInput, remover: Remover, pod: Pod): Promise<void> {
