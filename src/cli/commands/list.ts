@@ -19,7 +19,7 @@ export const command: Command = {
   name: "list",
   summary: "List pods",
   usage: "[--full] [--no-legend] [--format=json|json-pretty]",
-  description: "Displays a table of information about the pods.",
+  description: "Displays a table of information about the pods, also of those that are over, until they are removed.",
   flags: [
     { name: "no-legend", kind: "bool", usage: "suppress a legend with the list" },
     { name: "full", kind: "bool", usage: "use long output format" },
