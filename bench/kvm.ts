@@ -5,6 +5,7 @@
 
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { descendantsOf } from "../tests/harness/processes.ts";
 import { keptSection, type Memory, report, type Start } from "./kvm-report.ts";
 import {
   compressedKernel,
@@ -82,7 +83,7 @@ async function start(space: Workspace, image: string, kernelWords: readonly stri
   const child = Bun.spawn([...command], { stdin: "ignore", stdout: "pipe", stderr: "pipe", env });
   let qemu = Number.NaN;
   const watch = setInterval(() => {
-    if (!descendants(child.pid).some((pid) => isQemu(commandOf(pid)))) return;
+    if (!descendantsOf(child.pid).some((pid) => isQemu(commandOf(pid)))) return;
     qemu = performance.now();
     clearInterval(watch);
   }, 5);
@@ -171,7 +172,7 @@ async function measureMemory(space: Workspace, image: string): Promise<Memory> {
     if (output.includes("ready")) break;
   }
   await Bun.sleep(2000);
-  const processes = [child.pid, ...descendants(child.pid)].map((pid) => ({
+  const processes = [child.pid, ...descendantsOf(child.pid)].map((pid) => ({
     ...residentProcess(pid),
     what: whatOf(pid),
   }));
@@ -180,19 +181,6 @@ async function measureMemory(space: Workspace, image: string): Promise<Memory> {
   run(space.rkt(["gc", "--grace-period=0s"]));
   const of = (name: string) => Number(new RegExp(`^${name}:\\s+([0-9]+)`, "m").exec(output)?.[1]) * 1024;
   return { processes, guest: { total: of("MemTotal"), available: of("MemAvailable") } };
-}
-
-function descendants(pid: number): number[] {
-  try {
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
-      .trim()
-      .split(" ")
-      .filter((one) => one !== "")
-      .map(Number);
-    return children.flatMap((child) => [child, ...descendants(child)]);
-  } catch {
-    return [];
-  }
 }
 
 function isQemu(command: string): boolean {

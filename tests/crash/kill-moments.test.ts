@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { childrenOf } from "../../src/host/child-processes.ts";
 import { buildAci, buildBusyboxOci } from "../harness/images.ts";
 import { CHANGES } from "../harness/kill-at.ts";
 import { type Census, type CensusScope, censusScope, leftBehind, takeCensus } from "../harness/leaks.ts";
@@ -204,7 +205,7 @@ test("a run that is killed while it waits for its network's plugin leaves no pro
     runProgram(["sh", "-c", "cat /proc/[0-9]*/comm 2> /dev/null | grep -cx ptp || true"]).trim() !== "0";
   for (let tries = 0; !plugin() && tries < 2000; tries += 1) await Bun.sleep(10);
   expect(plugin()).toBe(true);
-  const [main = 0] = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").split(" ").map(Number);
+  const [main = 0] = childrenOf(child.pid);
   process.kill(main, "SIGKILL");
   expectUnderstood(rkt);
   rkt.ok(["gc", "--grace-period=0s"]);

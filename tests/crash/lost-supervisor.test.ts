@@ -5,10 +5,11 @@
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { buildAci } from "../harness/images.ts";
 import { type Census, type CensusScope, censusScope, leftBehind, takeCensus } from "../harness/leaks.ts";
+import { descendantsOf, isAlive } from "../harness/processes.ts";
 import { type Result, RKT, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 import { parseTrace, type SystemCall } from "../harness/strace.ts";
 
@@ -57,25 +58,13 @@ async function orphan(): Promise<Orphan> {
     ...["--mount=volume=v,target=/data", ...app("one"), "---", ...app("two")],
   ]);
   await until("both apps to write", () => ["one", "two"].every((name) => running.stdout().includes(`up ${name}`)));
-  const processes = descendants(running.pid);
+  const processes = descendantsOf(running.pid);
   expect(processes.length).toBeGreaterThanOrEqual(3);
   process.kill(running.pid, "SIGKILL");
   await running.ended;
   const uuid = readFileSync(uuidFile, "utf8");
   return { uuid, dir: join(rkt.dataDir, "pods/run", uuid), processes };
 }
-
-function descendants(pid: number): number[] {
-  const text = existsSync(`/proc/${pid}`) ? readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8") : "";
-  return text
-    .split(" ")
-    .filter(Boolean)
-    .map(Number)
-    .flatMap((child) => [child, ...descendants(child)]);
-}
-
-const alive = (pid: number) =>
-  existsSync(`/proc/${pid}`) && !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
 
 /** Runs a command under strace, and gives the calls by which it ends, looks for, or takes away. */
 function traced(args: readonly string[]): { result: Result; calls: SystemCall[] } {
@@ -131,13 +120,13 @@ function expectRunningWithNote({ uuid, processes }: Orphan): void {
   expect(status.stderr).toContain(note);
   expect(JSON.parse(rkt.ok(["list", "--format=json"]))[0]).toMatchObject({ state: "running", supervisor_lost: true });
   // A look is only a look.
-  expect(processes.every(alive)).toBe(true);
+  expect(processes.every(isAlive)).toBe(true);
   // Nobody runs, or removes, what is running.
   expect(rkt.run(["run-prepared", uuid]).status).toBe(254);
 }
 
 async function expectNothingLeft({ processes }: Orphan): Promise<void> {
-  expect(processes.filter(alive)).toEqual([]);
+  expect(processes.filter(isAlive)).toEqual([]);
   expect(await leftBehind(scope, before)).toEqual([]);
   // The host's own files are the host's: written by the pod to its end, and kept.
   const last = ["one", "two"].map((name) => readFileSync(join(volume, name), "utf8"));
@@ -160,7 +149,7 @@ describe("a pod whose supervisor was killed", () => {
   test("gc --mark-only ends it too, and removes nothing", async () => {
     const pod = await orphan();
     expect(rkt.run(["gc", "--mark-only"]).status).toBe(0);
-    expect(pod.processes.filter(alive)).toEqual([]);
+    expect(pod.processes.filter(isAlive)).toEqual([]);
     expect(rkt.ok(["status", pod.uuid])).toContain("state=exited garbage");
     expect(rkt.ok(["cat-manifest", pod.uuid])).toContain('"one"');
     rkt.ok(["gc", "--grace-period=0s"]);
@@ -180,7 +169,7 @@ describe("a pod whose supervisor was killed", () => {
       const pod = await orphan();
       const result = rkt.run(["stop", ...flags, pod.uuid]);
       expect(result).toEqual({ status: 0, stdout: `"${pod.uuid}"\n`, stderr: "" });
-      expect(pod.processes.filter(alive)).toEqual([]);
+      expect(pod.processes.filter(isAlive)).toEqual([]);
       expect(rkt.ok(["status", pod.uuid])).toContain("state=exited\n");
       rkt.ok(["gc", "--grace-period=0s"]);
       await expectNothingLeft(pod);

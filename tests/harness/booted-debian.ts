@@ -14,6 +14,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmdirSync } f
 import { dirname, join, resolve } from "node:path";
 import { cgroupDirectory, detectCgroups } from "../../src/host/cgroup.ts";
 import { cgroupsBelow } from "../../src/host/cgroup-tree.ts";
+import { childrenOf } from "../../src/host/child-processes.ts";
 import { type Result, RKT, until } from "./rkt.ts";
 import { atEnd, temporaryDirectory } from "./temporary.ts";
 
@@ -135,7 +136,7 @@ export async function bootDebian(options: BootOptions = {}): Promise<BootedDebia
       "the machine to boot",
       () => {
         if (over) throw new Error("the machine ended");
-        leader = firstChild(child.pid ?? 0) ?? 0;
+        leader = childrenOf(child.pid ?? 0)[0] ?? 0;
         return leader > 1 && /^(running|degraded)$/m.test(inside(["systemctl", "is-system-running"]).stdout);
       },
       120,
@@ -182,15 +183,6 @@ function removeCgroup(cgroup: string): void {
         Bun.sleepSync(20);
       }
     }
-  }
-}
-
-function firstChild(pid: number): number | undefined {
-  try {
-    const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-    return first === undefined || first === "" ? undefined : Number(first);
-  } catch {
-    return undefined;
   }
 }
 

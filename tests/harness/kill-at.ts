@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { descendantsOf } from "./processes.ts";
 import type { Random } from "./random.ts";
 import { type Result, RKT, type RunningRkt, type TestRkt } from "./rkt.ts";
 
@@ -25,7 +25,7 @@ export async function killAfter(running: RunningRkt, milliseconds: number, whole
   clearTimeout(timer);
   // Stopped first: otherwise it could start another process between the look at its children and the signal.
   if (signal(running.pid, "SIGSTOP")) {
-    const doomed = whole ? descendants(running.pid) : [];
+    const doomed = whole ? descendantsOf(running.pid) : [];
     killed = signal(running.pid, "SIGKILL");
     for (const pid of doomed) signal(pid, "SIGKILL");
   }
@@ -35,7 +35,7 @@ export async function killAfter(running: RunningRkt, milliseconds: number, whole
 
 /** Kills running descendants only (a worker), as the kernel does when memory runs out; rkt itself goes on. Gives how many. */
 export function killChildren(pid: number): number {
-  return descendants(pid).filter((child) => signal(child, "SIGKILL")).length;
+  return descendantsOf(pid).filter((child) => signal(child, "SIGKILL")).length;
 }
 
 /** System calls that change what the next command sees. */
@@ -67,28 +67,6 @@ export function killAtCall(rkt: TestRkt, args: readonly string[], calls: string,
 /** `count` moments spread over 0 … longest milliseconds, at random within even parts of it, so that none of the time is left out. */
 export function moments(random: Random, count: number, longest: number): number[] {
   return Array.from({ length: count }, (_, index) => ((index + random()) / count) * longest);
-}
-
-/** Processes below `pid`, parents first. */
-function descendants(pid: number): number[] {
-  const children = threadsOf(pid).flatMap((thread) => numbers(`/proc/${pid}/task/${thread}/children`));
-  return children.flatMap((child) => [child, ...descendants(child)]);
-}
-
-function threadsOf(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).map(Number);
-  } catch {
-    return [];
-  }
-}
-
-function numbers(path: string): number[] {
-  try {
-    return readFileSync(path, "utf8").split(" ").filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
 }
 
 function signal(pid: number, name: NodeJS.Signals): boolean {

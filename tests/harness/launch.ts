@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { childrenOf } from "../../src/host/child-processes.ts";
 import { type Result, RKT, type TestRkt } from "./rkt.ts";
 import { killAtEnd, temporaryDirectory } from "./temporary.ts";
 
@@ -113,8 +114,7 @@ export function launch(command: readonly string[], settings: CallerSettings): La
     sockets: () => (existsSync(inodes) ? JSON.parse(readFileSync(inodes, "utf8") || "[]") : []),
     over: () => over,
     kill: (signal) => {
-      const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim();
-      for (const pid of children.split(" ").filter(Boolean)) process.kill(Number(pid), signal);
+      for (const pid of childrenOf(child.pid ?? 0)) process.kill(pid, signal);
     },
     ended,
   };

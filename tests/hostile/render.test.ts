@@ -18,6 +18,7 @@ import { type ImageId, parseImageId } from "../../src/core/digest.ts";
 import { AT_FDCWD, linux, O } from "../../src/host/mod.ts";
 import { removeTree } from "../../src/host/remove-tree.ts";
 import { collectLayers, findRenderedTree, layerSize, overlayOptions } from "../../src/render/mod.ts";
+import { descendantsOf } from "../harness/processes.ts";
 import { compileDriver, imageId, type RenderStore, renderStore } from "../harness/render-store.ts";
 import { gnuLong, type Member, memberBytes, tar } from "../harness/tar-builder.ts";
 
@@ -339,7 +340,7 @@ root("the unpacker (as root)", () => {
 
   async function confinedDescendant(child: ChildProcess): Promise<number> {
     for (let wait = 0; wait < 500; wait += 1) {
-      for (const pid of descendants(child.pid ?? 0)) {
+      for (const pid of descendantsOf(child.pid ?? 0)) {
         const words = safeRead(`/proc/${pid}/cmdline`).split("\0");
         // The second stage has opened the blob: it is at work.
         if (words.includes("confined") && words[0] === "/rkt" && openFiles(pid).includes("/blob")) return pid;
@@ -347,14 +348,6 @@ root("the unpacker (as root)", () => {
       await Bun.sleep(2);
     }
     throw new Error("no worker was seen");
-  }
-
-  function descendants(pid: number): number[] {
-    const children = safeRead(`/proc/${pid}/task/${pid}/children`)
-      .split(" ")
-      .filter((word) => word !== "")
-      .map(Number);
-    return children.flatMap((child) => [child, ...descendants(child)]);
   }
 
   function openFiles(pid: number): string[] {

@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { childrenOf } from "../../src/host/child-processes.ts";
 import { buildAci } from "../harness/images.ts";
 import { CHANGES, killAtCall } from "../harness/kill-at.ts";
 import { censusScope, leftBehind, takeCensus } from "../harness/leaks.ts";
@@ -55,7 +56,7 @@ const apps = () => rkt.ok(["app", "list", "--no-legend", uuid]).trim().split(/\s
 
 /** Whatever of an app could be left: in the pod's directory, in its root, among its mounts. */
 function traces(name: string): string[] {
-  const [init] = readFileSync(`/proc/${sandbox.pid}/task/${sandbox.pid}/children`, "utf8").trim().split(" ");
+  const [init] = childrenOf(sandbox.pid);
   const below = (directory: string) =>
     existsSync(directory) ? readdirSync(directory).map((entry) => join(directory, entry)) : [];
   const pod = join(rkt.dataDir, "pods/run", uuid);
@@ -226,7 +227,7 @@ describe("apps of a pod", () => {
   });
 
   test("links that the pod's root planted lead nowhere", () => {
-    const [init] = readFileSync(`/proc/${sandbox.pid}/task/${sandbox.pid}/children`, "utf8").trim().split(" ");
+    const [init] = childrenOf(sandbox.pid);
     const host = join(rkt.dir, "host-directory");
     mkdirSync(host);
     symlinkSync(host, `/proc/${init}/root/opt/stage2/trapped`);

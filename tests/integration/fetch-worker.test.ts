@@ -7,6 +7,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync,
 import { join } from "node:path";
 import { rktGroup, workerAccount } from "../../src/host/accounts.ts";
 import { buildAci, buildBusyboxOci, makeSigner, packOciArchive, signAci } from "../harness/images.ts";
+import { childrenOfThreads, isAlive } from "../harness/processes.ts";
 import { rawServer } from "../harness/raw-server.ts";
 import { startRegistry, type TestRegistry } from "../harness/registry.ts";
 import { killAtEnd, runProgram, type TemporaryDirectory, temporaryDirectory } from "../harness/temporary.ts";
@@ -64,20 +65,6 @@ function start(
 }
 
 const fetchInto = (data: string, reference: string, ...more: string[]) => start([data, reference, ...more]).answer;
-/** Of every thread: proc_pid_task(5) lists a child with the thread that started it, and which one that is, is the runtime's affair. */
-const workersOf = (pid: number): number[] =>
-  readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
-    readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number),
-  );
-
-/** Dead processes stay visible until somebody has asked for their status. */
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-}
 
 describe("the fetch worker", () => {
   test("writes as its own user, and leaves directories that the group shares", async () => {
@@ -102,7 +89,7 @@ describe("the fetch worker", () => {
       BUN_OPTIONS: "",
     });
     while (server.requests.length === 0) await Bun.sleep(10);
-    const [worker = 0] = workersOf(child.pid ?? 0);
+    const [worker = 0] = childrenOfThreads(child.pid ?? 0);
     expect(readFileSync(`/proc/${worker}/environ`, "utf8")).not.toContain("SECRET_VARIABLE");
     for (const thread of readdirSync(`/proc/${worker}/task`)) {
       const status = readFileSync(`/proc/${worker}/task/${thread}/status`, "utf8");

@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { childrenOf } from "../../src/host/child-processes.ts";
 import { buildAci } from "../harness/images.ts";
 import { type TestRkt, testRkt, until } from "../harness/rkt.ts";
 
@@ -153,7 +154,7 @@ describe("of interface 6", () => {
   test("may have pods whose apps come and go: its entrypoints find their way in by the environment", async () => {
     const { running, uuid, dir } = await start("new", [INSECURE], ["app sandbox", "--net=host"]);
     expect(newCalls()[0]).toContain(` --mutable ${uuid}`);
-    const pid = Number(readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, "utf8").trim());
+    const [pid] = childrenOf(running.pid);
     const crossing = (call: string, ...more: string[]) => {
       const lines = newCalls();
       expect(lines[0]).toBe(call);

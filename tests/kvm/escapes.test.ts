@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { MS } from "../../src/host/constants.ts";
 import { linux } from "../../src/host/linux.ts";
 import { enterPrivateHost } from "../harness/private-host.ts";
+import { descendantsOf } from "../harness/processes.ts";
 import { until } from "../harness/rkt.ts";
 import { runProgram } from "../harness/temporary.ts";
 import { newStage1, run, setUp, startPod } from "../stage1/suite/context.ts";
@@ -154,7 +155,10 @@ describe("who has broken out of the guest", () => {
     ({ running: pod, uuid } = await startPod(stage1, "echo up; sleep 1000"));
     podDir = join(stage1.rkt.dataDir, "pods/run", uuid);
     const supervisor = Number(readFileSync(join(podDir, "pid"), "utf8"));
-    const all = descendants(supervisor).map((pid) => ({ pid, name: readFileSync(`/proc/${pid}/comm`, "utf8").trim() }));
+    const all = descendantsOf(supervisor).map((pid) => ({
+      pid,
+      name: readFileSync(`/proc/${pid}/comm`, "utf8").trim(),
+    }));
     qemu = all.find(({ name }) => name.startsWith("qemu"))?.pid ?? 0;
     files = all.filter(({ name }) => name === "virtiofsd").map(({ pid }) => pid);
     copyFileSync(scene.program, join(podDir, "kvm/vm/escape"));
@@ -337,12 +341,4 @@ exec ${copy} "$@"
   } finally {
     runProgram(["umount", path]);
   }
-}
-
-function descendants(pid: number): number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
-    .trim()
-    .split(" ")
-    .filter((one) => one !== "");
-  return children.flatMap((child) => [Number(child), ...descendants(Number(child))]);
 }

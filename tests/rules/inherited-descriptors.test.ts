@@ -8,6 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { buildAci } from "../harness/images.ts";
+import { descendantsOf } from "../harness/processes.ts";
 import { RKT, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 import { killAtEnd } from "../harness/temporary.ts";
 
@@ -73,15 +74,6 @@ function attempt<T>(read: () => T, otherwise: T): T {
   }
 }
 
-function descendants(pid: number): number[] {
-  const threads = attempt(() => readdirSync(`/proc/${pid}/task`), []);
-  return threads
-    .flatMap((tid) => attempt(() => readFileSync(`/proc/${pid}/task/${tid}/children`, "utf8"), "").split(" "))
-    .filter(Boolean)
-    .map(Number)
-    .flatMap((child) => [child, ...descendants(child)]);
-}
-
 test("another program gets all of them, so that what follows means something", async () => {
   const { child, stdout, ended } = start(["sh", "-c", "echo up; sleep 1; :"]);
   await until("its start", () => stdout() === "up\n");
@@ -95,7 +87,7 @@ describe.each(["fly", "nspawn"])("a pod of %s", (flavor) => {
     const script = "sleep 300 & echo up; wait";
     const { child, stdout, ended } = start([RKT, ...rkt.globals, ...words, "--exec=/bin/sh", "--", "-c", script]);
     await until("the app's start", () => stdout().includes("up"));
-    const pids = [child.pid ?? 0, ...descendants(child.pid ?? 0)];
+    const pids = [child.pid ?? 0, ...descendantsOf(child.pid ?? 0)];
     expect(pids.length).toBeGreaterThan(1);
     expect(pids.flatMap(callersFile)).toEqual([]);
     for (const pid of pids.reverse()) attempt(() => process.kill(pid, "SIGKILL"), false);
@@ -129,13 +121,13 @@ test("no worker has any", async () => {
     ...fresh.globals,
     ...words,
   ]);
-  const rktItself = () => descendants(child.pid ?? 0)[0] ?? 0;
+  const rktItself = () => descendantsOf(child.pid ?? 0)[0] ?? 0;
   const had = new Set<string>();
   const seen = new Map<string, string[]>();
   const own = statSync(RKT).ino;
   while (child.exitCode === null && child.signalCode === null) {
     for (const fd of callersFile(rktItself())) had.add(fd);
-    for (const pid of descendants(child.pid ?? 0)) {
+    for (const pid of descendantsOf(child.pid ?? 0)) {
       const [, word, name = ""] = attempt(() => readFileSync(`/proc/${pid}/cmdline`, "utf8"), "").split("\0");
       // Between fork and exec a process is still its parent, with all that it had.
       if (word !== "worker" || attempt(() => statSync(`/proc/${pid}/exe`).ino, 0) !== own) continue;

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { linux } from "../../src/host/linux.ts";
 import { tryLock } from "../../src/host/lock.ts";
 import { buildAci } from "../harness/images.ts";
+import { descendantsOf, isAlive } from "../harness/processes.ts";
 import { RKT, type RunningRkt, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 
 setDefaultTimeout(300_000);
@@ -42,16 +43,7 @@ async function start(flags: readonly string[], apps: readonly string[]): Promise
   await until("every app's first line", () => apps.every((app) => running.stdout().includes(`up ${app}`)));
   const uuid = readFileSync(uuidFile, "utf8");
   const dir = join(rkt.dataDir, "pods/run", uuid);
-  return { running, uuid, dir, members: () => [running.pid, ...descendants(running.pid)] };
-}
-
-function descendants(pid: number): number[] {
-  const children = attempt(() => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"), "");
-  return children
-    .split(" ")
-    .filter(Boolean)
-    .map(Number)
-    .flatMap((child) => [child, ...descendants(child)]);
+  return { running, uuid, dir, members: () => [running.pid, ...descendantsOf(running.pid)] };
 }
 
 function attempt<T>(read: () => T, otherwise: T): T {
@@ -100,8 +92,7 @@ function usersOfExecutable(pids: readonly number[]): number[] {
   );
 }
 
-const isGone = (pid: number) =>
-  attempt(() => /^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8")), true);
+const isGone = (pid: number) => !isAlive(pid);
 
 describe("an nspawn pod of two apps, with a network", () => {
   let pod: Pod;

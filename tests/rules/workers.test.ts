@@ -9,6 +9,7 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { workerAccount } from "../../src/host/accounts.ts";
 import { buildAci, makeSigner, type Signer, signAci } from "../harness/images.ts";
+import { descendantsOf } from "../harness/processes.ts";
 import { RKT, type TestRkt, testRkt } from "../harness/rkt.ts";
 import { killAtEnd } from "../harness/temporary.ts";
 
@@ -68,7 +69,7 @@ async function watchWorkers(args: readonly string[]): Promise<Map<string, Seen>>
   const seen = new Map<string, Seen>();
   const own = statSync(RKT).ino;
   while (child.exitCode === null && child.signalCode === null) {
-    for (const pid of descendants(child.pid ?? -1)) {
+    for (const pid of descendantsOf(child.pid ?? -1)) {
       const look = lookAt(pid, own);
       if (look === undefined || look.seen.threads.length < (seen.get(look.name)?.threads.length ?? 0)) continue;
       seen.set(look.name, look.seen);
@@ -95,20 +96,6 @@ function lookAt(pid: number, ino: number): { name: string; seen: Seen } | undefi
     return { name: stage === "confined" ? `${name} confined` : name, seen: { threads, descriptors, environment } };
   } catch {
     return undefined;
-  }
-}
-
-function descendants(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).flatMap((tid) =>
-      readFileSync(`/proc/${pid}/task/${tid}/children`, "utf8")
-        .split(" ")
-        .filter(Boolean)
-        .map(Number)
-        .flatMap((child) => [child, ...descendants(child)]),
-    );
-  } catch {
-    return [];
   }
 }
 

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { childrenOf } from "../../src/host/child-processes.ts";
 import { buildAci } from "../harness/images.ts";
 import { RKT, type RunningRkt, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 
@@ -34,8 +35,7 @@ describe("enter, in an nspawn pod", () => {
     ]);
     await until("the app's first line", () => pod.stdout().includes("up"));
     uuid = readFileSync(uuidFile, "utf8");
-    const supervisor = pod.pid;
-    const [init] = readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, "utf8").trim().split(" ");
+    const [init] = childrenOf(pod.pid);
     podRoot = `/proc/${init}/root`;
   });
   afterAll(() => rkt[Symbol.dispose]());

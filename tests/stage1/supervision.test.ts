@@ -2,8 +2,9 @@
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { childrenOf } from "../../src/host/child-processes.ts";
 import { buildAci } from "../harness/images.ts";
 import { perlFiles, perlNotify } from "../harness/perl.ts";
 import { type RunningRkt, type TestRkt, testRkt, until } from "../harness/rkt.ts";
@@ -195,10 +196,6 @@ describe("readiness", () => {
   });
 });
 
-const children = (pid: number): number[] =>
-  existsSync(`/proc/${pid}`)
-    ? readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number)
-    : [];
 const commandLine = (pid: number | string): string => {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
@@ -236,7 +233,7 @@ describe("what the apps ended with, when a helper is killed with SIGKILL", () =>
 
   test("the pod's init: the kernel kills the apps with it, which is what is told", async () => {
     const running = await start();
-    const [init = -1] = children(running.pid);
+    const [init = -1] = childrenOf(running.pid);
     process.kill(init, "SIGKILL");
     await running.ended;
     const killed = { exit_code: 137, signal: "SIGKILL", state: "exited" };
@@ -247,8 +244,8 @@ describe("what the apps ended with, when a helper is killed with SIGKILL", () =>
 
   test("the journal: it is started again, and the apps' ends are recorded", async () => {
     const running = await start("--exit-policy=all", "--annotation=coreos.com/rkt/stage1/journal=true");
-    const [init = -1] = children(running.pid);
-    const journal = children(init).filter((pid) => commandLine(pid).includes("systemd-journald"));
+    const [init = -1] = childrenOf(running.pid);
+    const journal = childrenOf(init).filter((pid) => commandLine(pid).includes("systemd-journald"));
     expect(journal.length).toBe(1);
     for (const pid of journal) process.kill(pid, "SIGKILL");
     expect((await running.ended).status).toBe(139);
@@ -263,8 +260,8 @@ describe("what the apps ended with, when a helper is killed with SIGKILL", () =>
     let killed = 0;
     // It lives for some milliseconds.
     for (const deadline = Date.now() + 4000; killed === 0 && Date.now() < deadline; ) {
-      const [init = -1] = children(running.pid);
-      for (const pid of children(init)) {
+      const [init = -1] = childrenOf(running.pid);
+      for (const pid of childrenOf(init)) {
         if (!/app-ended|\(app-ended\)|\(sd-executor\)/.test(commandLine(pid))) continue;
         try {
           process.kill(pid, "SIGKILL");
@@ -311,8 +308,8 @@ describe("fly with --record-exit", () => {
     const running = rkt.start(
       words(FLY, "--record-exit", image, "--name=a", "--user=7", "--exec=/bin/sleep", "--", "300"),
     );
-    await until("the app", () => children(running.pid).some((pid) => commandLine(pid).includes("sleep 300")));
-    const [app = -1] = children(running.pid);
+    await until("the app", () => childrenOf(running.pid).some((pid) => commandLine(pid).includes("sleep 300")));
+    const [app = -1] = childrenOf(running.pid);
     running.kill("SIGKILL");
     await running.ended;
     await until("the app's end", () => !commandLine(app).includes("sleep 300"));

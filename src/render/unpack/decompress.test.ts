@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { detectCompression } from "../../core/compression.ts";
+import { childrenOf } from "../../host/child-processes.ts";
 import { findDecompressProgram } from "../../host/decompress-program.ts";
 import { linux } from "../../host/mod.ts";
 import { decompress } from "./decompress.ts";
@@ -96,8 +97,7 @@ describe("decompress()", () => {
     for await (const _ of decompress(linux, fd, LARGE)) break;
     expect(openDescriptors()).toBe(before);
     closeSync(fd);
-    const children = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ").filter(Boolean);
-    const names = children.map((pid) => readFileSync(`/proc/${pid}/comm`, "utf8").trim());
+    const names = childrenOf(process.pid).map((pid) => readFileSync(`/proc/${pid}/comm`, "utf8").trim());
     expect(names).not.toContain("gzip");
   });
 });
