@@ -4,12 +4,12 @@
  */
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createConnection } from "node:net";
+import { chownSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DEBIAN_TAG, debianImage } from "../harness/debian-images.ts";
 import { freePort, startRegistry, type TestRegistry } from "../harness/registry.ts";
-import { mountsBelow, type Result, type RunningRkt, type TestRkt, testRkt, until } from "../harness/rkt.ts";
+import { mountsBelow, type TestRkt, testRkt } from "../harness/rkt.ts";
+import { askRedis, type ServerPod, startServerPod, stopServerPod } from "../harness/server-pods.ts";
 import { runProgram } from "../harness/temporary.ts";
 
 setDefaultTimeout(300_000);
@@ -37,38 +37,8 @@ afterAll(() => {
   rkt?.[Symbol.dispose]();
 });
 
-interface Pod {
-  readonly running: RunningRkt;
-  readonly uuid: string;
-  /** On the default network; "" without one. */
-  readonly ip: string;
-}
-
-let pods = 0;
-
-async function start(...args: string[]): Promise<Pod> {
-  pods += 1;
-  const file = join(rkt.dir, `uuid-${pods}`);
-  const running = rkt.start([insecure, "run", `--uuid-file-save=${file}`, ...args]);
-  let over: Result | undefined;
-  void running.ended.then((result) => {
-    over = result;
-  });
-  let status = "";
-  const hasNetwork = args.includes(FLY) ? /^pid=/m : /ip4=[0-9.]+/;
-  await until("the pod", () => {
-    if (existsSync(file)) status = rkt.run(["status", readFileSync(file, "utf8")]).stdout;
-    return over !== undefined || (status.includes("state=running") && hasNetwork.test(status));
-  });
-  if (over !== undefined) throw new Error(`the pod ended at once: ${JSON.stringify(over)}`);
-  return { running, uuid: readFileSync(file, "utf8"), ip: /ip4=([0-9.]+)/.exec(status)?.[1] ?? "" };
-}
-
-/** `rkt stop`, and what the pod said until its end. */
-async function stop(pod: Pod): Promise<Result> {
-  rkt.ok(["stop", pod.uuid]);
-  return pod.running.ended;
-}
+const start = (...args: string[]) => startServerPod(rkt, [insecure], args, args.includes(FLY) ? /^pid=/m : undefined);
+const stop = (pod: ServerPod) => stopServerPod(rkt, pod);
 
 async function get(address: string): Promise<string> {
   let failure: unknown;
@@ -87,24 +57,10 @@ async function get(address: string): Promise<string> {
 
 /** Sends redis' inline commands and gives back all that it answers. */
 async function redis(host: string, port: number, ...commands: string[]): Promise<string> {
-  const once = () =>
-    new Promise<string>((resolve, reject) => {
-      const socket = createConnection({ host, port });
-      let answer = "";
-      socket.setTimeout(10_000, () => socket.destroy(new Error("redis is silent")));
-      socket.on("connect", () => void socket.write([...commands, "QUIT", ""].join("\r\n")));
-      socket.on("data", (chunk) => {
-        answer += String(chunk);
-      });
-      socket.on("error", reject);
-      socket.on("close", () =>
-        answer === "" ? reject(new Error("redis hung up")) : resolve(answer.replaceAll("\r", "")),
-      );
-    });
   let failure: unknown;
   for (let tries = 0; tries < 600; tries += 1) {
     try {
-      return await once();
+      return await askRedis(host, port, commands, 10_000);
     } catch (error) {
       failure = error;
       await Bun.sleep(50);
@@ -114,8 +70,7 @@ async function redis(host: string, port: number, ...commands: string[]): Promise
 }
 
 function redisData(): string {
-  const data = join(rkt.dir, `redis-${pods}`);
-  mkdirSync(data);
+  const data = mkdtempSync(join(rkt.dir, "redis-"));
   chownSync(data, REDIS, REDIS);
   return data;
 }

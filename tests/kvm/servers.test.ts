@@ -5,14 +5,14 @@
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createConnection } from "node:net";
+import { chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DEBIAN_TAG, debianImage } from "../harness/debian-images.ts";
 import { buildAci } from "../harness/images.ts";
 import { censusScope, leftBehind, takeCensus } from "../harness/leaks.ts";
 import { freePort, startRegistry, type TestRegistry } from "../harness/registry.ts";
-import { type RunningRkt, type TestRkt, testRkt, until } from "../harness/rkt.ts";
+import { type TestRkt, testRkt, until } from "../harness/rkt.ts";
+import { askRedis, type ServerPod, startServerPod, stopServerPod } from "../harness/server-pods.ts";
 import { runProgram } from "../harness/temporary.ts";
 
 setDefaultTimeout(600_000);
@@ -42,35 +42,8 @@ afterAll(() => {
   rkt?.[Symbol.dispose]();
 });
 
-interface Pod {
-  readonly running: RunningRkt;
-  readonly uuid: string;
-  readonly ip: string;
-}
-
-let pods = 0;
-
-async function start(...args: string[]): Promise<Pod> {
-  pods += 1;
-  const file = join(rkt.dir, `uuid-${pods}`);
-  const running = rkt.start([insecure, "run", KVM, `--uuid-file-save=${file}`, ...args]);
-  let status = "";
-  let over = false;
-  void running.ended.then(() => {
-    over = true;
-  });
-  await until("the pod", () => {
-    if (existsSync(file)) status = rkt.run(["status", readFileSync(file, "utf8")]).stdout;
-    return over || /ip4=[0-9.]+/.test(status);
-  });
-  if (over) throw new Error(JSON.stringify(await running.ended));
-  return { running, uuid: readFileSync(file, "utf8"), ip: /ip4=([0-9.]+)/.exec(status)?.[1] ?? "" };
-}
-
-async function stop(pod: Pod): Promise<{ status: number; stdout: string }> {
-  rkt.ok(["stop", pod.uuid]);
-  return pod.running.ended;
-}
+const start = (...args: string[]) => startServerPod(rkt, [insecure], [KVM, ...args]);
+const stop = (pod: ServerPod) => stopServerPod(rkt, pod);
 
 /** Asks until the server is up: a machine takes seconds to start. */
 async function patiently<T>(what: string, ask: () => Promise<T>): Promise<T> {
@@ -91,21 +64,7 @@ const get = (address: string) =>
   });
 
 const redis = (host: string, port: number, ...commands: string[]) =>
-  patiently(`redis at ${host}:${port}`, () => {
-    const { promise, resolve, reject } = Promise.withResolvers<string>();
-    const socket = createConnection({ host, port });
-    let answer = "";
-    socket.setTimeout(20_000, () => socket.destroy(new Error("redis is silent")));
-    socket.on("connect", () => void socket.write([...commands, "QUIT", ""].join("\r\n")));
-    socket.on("data", (chunk) => {
-      answer += String(chunk);
-    });
-    socket.on("error", reject);
-    socket.on("close", () =>
-      answer === "" ? reject(new Error("redis hung up")) : resolve(answer.replaceAll("\r", "")),
-    );
-    return promise;
-  });
+  patiently(`redis at ${host}:${port}`, () => askRedis(host, port, commands, 20_000));
 
 describe("servers in virtual machines", () => {
   test("nginx answers on the pod's address and on the forwarded port; its logs, its status, and what it changed", async () => {
