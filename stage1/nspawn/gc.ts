@@ -3,7 +3,8 @@
 import { readlinkSync, unlinkSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type PodUuid, parseUuid } from "../../src/core/uuid.ts";
-import { readPodCgroup, removePodCgroup } from "../../src/host/cgroup.ts";
+import { readPodCgroup } from "../../src/host/cgroup.ts";
+import { removePodCgroup } from "../../src/host/cgroup-processes.ts";
 import { isErrno } from "../../src/host/mod.ts";
 import { tearDownNetwork } from "../../src/network/mod.ts";
 import type { Entrypoint } from "../common/io.ts";

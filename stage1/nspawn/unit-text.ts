@@ -46,3 +46,8 @@ export function slicePart(name: string): string {
 export function environmentFile(environment: ReadonlyMap<string, string>): string {
   return [...environment].map(([name, value]) => `${name}="${value.replace(/["\\$`]/g, (c) => `\\${c}`)}"\n`).join("");
 }
+
+/** A unit file of these lines. */
+export function unitText(lines: readonly string[]): string {
+  return `${lines.join("\n")}\n`;
+}

@@ -7,12 +7,20 @@ import type { App, RuntimeApp } from "../../src/spec/appc/mod.ts";
 import { logsDeniedCalls } from "../../src/stage1-contract/mod.ts";
 import type { Identity } from "../common/identity.ts";
 import { type Stream, streamMode } from "../common/stdio.ts";
+import {
+  ioMuxService,
+  outputFifo,
+  outputService,
+  outputSocket,
+  recorderName,
+  recorderService,
+} from "./helper-units.ts";
 import { INPUT_FIFO } from "./input.ts";
 import type { IoMux } from "./iomux.ts";
 import { hasLimits, limitLines, oomScoreLines, sliceName } from "./limits.ts";
 import { type Sandbox, type SandboxOptions, sandboxLines } from "./sandbox.ts";
 import type { AppSocket } from "./sockets.ts";
-import { commandLine, lineText } from "./unit-text.ts";
+import { commandLine, lineText, unitText } from "./unit-text.ts";
 
 export interface AppUnit {
   readonly runtimeApp: RuntimeApp;
@@ -51,7 +59,7 @@ export function appUnits(unit: AppUnit, options: UnitOptions): Map<string, strin
   if (unit.sockets.length > 0) {
     files.set(`${name}.socket`, appSocket(unit));
     // systemd offers the descriptors that it was started with to the units it knows before its first job: what the root slice refers to (seen with 252).
-    files.set(`-.slice.d/${name}.conf`, text(["[Unit]", `Wants=${name}.socket`]));
+    files.set(`-.slice.d/${name}.conf`, unitText(["[Unit]", `Wants=${name}.socket`]));
   }
   if (namedOutput(unit, options)) {
     files.set(`output@${name}.socket`, outputSocket(name));
@@ -59,7 +67,7 @@ export function appUnits(unit: AppUnit, options: UnitOptions): Map<string, strin
   }
   if (hasLimits(unit.app)) {
     const limits = limitLines(unit.app, options.disks);
-    files.set(sliceName(name), text(["[Unit]", "DefaultDependencies=no", "", "[Slice]", ...limits]));
+    files.set(sliceName(name), unitText(["[Unit]", "DefaultDependencies=no", "", "[Slice]", ...limits]));
   }
   if (unit.mux !== undefined) files.set(`iomux-${name}.service`, ioMuxService(name));
   if (logs(unit, options)) files.set(recorderName(name), recorderService(name, options));
@@ -77,7 +85,7 @@ export function defaultTarget(
   const services = (chosen: typeof apps) => chosen.map(({ name }) => `${name}.service`);
   const telling = services(apps.filter(({ notify }) => notify));
   const wanted = [...services(apps), mutable ? "supervisor-ready.service" : "supervisor-ready.socket"];
-  return text([
+  return unitText([
     ...["[Unit]", "Description=rkt pod", "DefaultDependencies=no", `Wants=${wanted.join(" ")}`],
     ...(telling.length > 0 ? [`After=${telling.join(" ")}`] : []),
   ]);
@@ -92,7 +100,7 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     (handler) =>
       `${handler.name === "pre-start" ? "ExecStartPre" : "ExecStopPost"}=${commandLine([...wrapper, ...handler.exec], true)}`,
   );
-  return text([
+  return unitText([
     "[Unit]",
     `Description=${lineText(`Application=${name} Image=${runtimeApp.image.name ?? ""}`)}`,
     "DefaultDependencies=no",
@@ -140,57 +148,13 @@ function logs({ runtimeApp }: AppUnit, { disableSeccomp }: UnitOptions): boolean
   return logsDeniedCalls(runtimeApp) && !disableSeccomp;
 }
 
-function recorderName(app: string): string {
-  return `seccomp-log-${app}.service`;
-}
-
-/** Counts what the app's filter would deny, for as long as the app runs; then it says so on the pod's console, or in its journal. */
-function recorderService(app: string, { journal }: UnitOptions): string {
-  const error = { no: "file:/dev/console", too: "journal+console", only: "journal" }[journal];
-  return besideApp([
-    `ExecStart=/usr/lib/rkt/seccomp-log --record ${app}`,
-    `StandardError=${error}`,
-    "TTYPath=/run/no-terminal",
-    "CapabilityBoundingSet=",
-  ]);
-}
-
-/**
- * What an app of the journal alone opens as /dev/stdout or /dev/stderr (dev.ts): its own are sockets, which cannot be opened by name. What is written there goes to the
- * journal through cat(1), which systemd starts when something is.
- */
-export function outputFifo(app: string): string {
-  return `/rkt/output/${app}`;
-}
-
 function namedOutput({ runtimeApp }: AppUnit, { journal, input }: UnitOptions): boolean {
   return journal === "only" && input === "none" && streamMode(runtimeApp, "stdout") !== "null";
 }
 
-function outputSocket(name: string): string {
-  return text([
-    ...["[Unit]", "DefaultDependencies=no", "Conflicts=halt.target", "Before=halt.target", ""],
-    ...["[Socket]", `ListenFIFO=${outputFifo(name)}`, "SocketMode=0622", "DirectoryMode=0755"],
-  ]);
-}
-
-function outputService(name: string): string {
-  return text([
-    ...["[Unit]", "DefaultDependencies=no", "Conflicts=halt.target", "Before=halt.target"],
-    ...["Wants=systemd-journald.service", "After=systemd-journald.service", "StartLimitIntervalSec=0", ""],
-    ...[
-      "[Service]",
-      "ExecStart=/bin/cat",
-      "StandardInput=socket",
-      "StandardOutput=journal",
-      `SyslogIdentifier=${name}`,
-    ],
-  ]);
-}
-
 /** All sockets in one unit: that keeps their order. */
 function appSocket({ runtimeApp: { name }, sockets }: AppUnit): string {
-  return text([
+  return unitText([
     "[Unit]",
     "DefaultDependencies=no",
     "Conflicts=halt.target",
@@ -212,8 +176,11 @@ export function readyMark(apps: readonly string[]): [string, string][] {
   const after = `After=${apps.map((app) => `${app}.service`).join(" ")}`;
   const socket = ["[Socket]", "ListenFIFO=/rkt/ready", "SocketMode=0600", "Symlinks=/rkt/supervisor-status"];
   return [
-    ["supervisor-ready.socket", text([...unit, after, "", ...socket])],
-    ["supervisor-ready.service", text([...unit, "", "[Service]", "Type=oneshot", "ExecStart=/usr/bin/cat /dev/null"])],
+    ["supervisor-ready.socket", unitText([...unit, after, "", ...socket])],
+    [
+      "supervisor-ready.service",
+      unitText([...unit, "", "[Service]", "Type=oneshot", "ExecStart=/usr/bin/cat /dev/null"]),
+    ],
   ];
 }
 
@@ -229,7 +196,7 @@ function startedBefore({ uid }: Identity, { journal, input }: UnitOptions): stri
 
 /** A command entered into the app, with the app's rights: what runs, and on which terminal or files, is said by a drop-in of the instance (enter.ts). */
 function enterService(unit: AppUnit, options: UnitOptions): string {
-  return text([
+  return unitText([
     "[Unit]",
     "DefaultDependencies=no",
     "Conflicts=halt.target",
@@ -285,25 +252,4 @@ function stdio({ runtimeApp: app, mux }: AppUnit, { input, journal }: UnitOption
     `StandardError=${output("stderr")}`,
     ...((mux?.tty.length ?? 0) > 0 ? [`TTYPath=${directory}/stage2-pts`, "TTYReset=no"] : ["TTYPath=/run/no-terminal"]),
   ];
-}
-
-/** Runs for as long as the app does, and a moment longer: what the app wrote last is passed on. */
-function ioMuxService(app: string): string {
-  return besideApp([
-    `EnvironmentFile=/rkt/iottymux/${app}/env`,
-    `ExecStart=/usr/lib/rkt/iomux ${app}`,
-    "CapabilityBoundingSet=CAP_DAC_OVERRIDE",
-  ]);
-}
-
-/** A service with a program of rkt's that runs as long as an app does. */
-function besideApp(service: readonly string[]): string {
-  return text([
-    ...["[Unit]", "DefaultDependencies=no", "Conflicts=halt.target", "Before=halt.target", "StopWhenUnneeded=yes", ""],
-    ...["[Service]", "Type=notify", ...service, "NoNewPrivileges=yes", "TasksMax=infinity"],
-  ]);
-}
-
-function text(lines: readonly string[]): string {
-  return `${lines.join("\n")}\n`;
 }
