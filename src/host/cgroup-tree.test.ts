@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseUuid } from "../core/uuid.ts";
-import { directoriesOf, podCgroupPopulated, podCgroupProcesses, readPodCgroup, recordPodCgroup } from "./cgroup.ts";
+import { directoriesOf, readPodCgroup, recordPodCgroup } from "./cgroup.ts";
+import { podCgroupPopulated, podCgroupProcesses } from "./cgroup-processes.ts";
 import { cgroupDirectory, checkedCgroupPath, detectCgroups } from "./cgroup-tree.ts";
 
 const mount = (point: string, type: string, options: string, root = "/") =>

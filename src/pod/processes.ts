@@ -7,16 +7,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { PodUuid } from "../core/uuid.ts";
-import {
-  type CgroupLayout,
-  detectCgroups,
-  killPodCgroup,
-  moveToParentCgroup,
-  type PodCgroup,
-  podCgroupPopulated,
-  podCgroupProcesses,
-  readPodCgroup,
-} from "../host/cgroup.ts";
+import { type CgroupLayout, detectCgroups, moveToParentCgroup, type PodCgroup, readPodCgroup } from "../host/cgroup.ts";
+import { killPodCgroup, podCgroupPopulated, podCgroupProcesses } from "../host/cgroup-processes.ts";
 import { SIGNAL } from "../host/constants.ts";
 import type { Host } from "../host/host.ts";
 import { processesByPod, signalRooted } from "../host/rooted-processes.ts";

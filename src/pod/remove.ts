@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import type { DataDir } from "../core/data-dir.ts";
 import { errorLine } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
-import { removePodCgroup } from "../host/cgroup.ts";
+import { removePodCgroup } from "../host/cgroup-processes.ts";
 import { isErrno } from "../host/errno.ts";
 import type { Host } from "../host/host.ts";
 import { lockWithBackoff, tryLock } from "../host/lock.ts";

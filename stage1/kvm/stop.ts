@@ -5,7 +5,8 @@ import { basename } from "node:path";
 import { PodFiles } from "../../src/core/data-dir.ts";
 import { RktError } from "../../src/core/errors.ts";
 import { parseUuid } from "../../src/core/uuid.ts";
-import { killPodCgroup, readPodCgroup } from "../../src/host/cgroup.ts";
+import { readPodCgroup } from "../../src/host/cgroup.ts";
+import { killPodCgroup } from "../../src/host/cgroup-processes.ts";
 import { isErrno, SIGNAL } from "../../src/host/mod.ts";
 import type { Entrypoint } from "../common/io.ts";
 

@@ -16,13 +16,15 @@ import {
   detectCgroups,
   directoriesOf,
   joinPodCgroup,
-  killPodCgroup,
   type PodCgroup,
+  recordPodCgroup,
+} from "../../src/host/cgroup.ts";
+import {
+  killPodCgroup,
   podCgroupPopulated,
   podCgroupProcesses,
-  recordPodCgroup,
   removePodCgroup,
-} from "../../src/host/cgroup.ts";
+} from "../../src/host/cgroup-processes.ts";
 import { CLONE, MNT_DETACH, MS } from "../../src/host/constants.ts";
 import { linux } from "../../src/host/linux.ts";
 import { mountsBelow, readMountInfo } from "../../src/host/mount-info.ts";
