@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { base256, END, gnuLong, memberBytes, paxHeader, tar } from "../../../tests/harness/tar-builder.ts";
 import { RktError } from "../../core/errors.ts";
 import { fromText, toBytes } from "./bytes.ts";
-import { type TarEntry, tarReader } from "./reader.ts";
+import type { TarEntry } from "./entry.ts";
+import { tarReader } from "./reader.ts";
 
 interface Read extends TarEntry {
   content: Buffer;

@@ -6,33 +6,12 @@
  * they do would let an archive mean two things.
  */
 
-import type { Timestamp } from "../../host/host.ts";
-import { type ByteString, fromBytes, shown } from "./bytes.ts";
-import { applyPaxRecords, type Extended, nothingExtended, sparseKind, startFrom, type Xattr } from "./extended.ts";
+import { type ByteString, fromBytes } from "./bytes.ts";
+import { type EntryType, type TarEntry, toEntry } from "./entry.ts";
+import { applyPaxRecords, type Extended, nothingExtended, sparseKind, startFrom } from "./extended.ts";
 import { BLOCK, isZeroBlock, malformed, number, parseHeader, type RawHeader } from "./header.ts";
 import { parsePaxRecords } from "./pax.ts";
 import { blockMapReader, checkedMap, oldGnuPairs, type Segment } from "./sparse.ts";
-
-export type EntryType = "file" | "directory" | "symlink" | "hardlink" | "char" | "block" | "fifo";
-
-export interface TarEntry {
-  name: ByteString;
-  type: EntryType;
-  /** Permission bits, setuid and friends included. */
-  mode: number;
-  uid: number;
-  gid: number;
-  /** Bytes of the file, holes included; 0 for anything but a file. */
-  size: number;
-  mtime: Timestamp;
-  /** Target of a symbolic or hard link. */
-  link: ByteString;
-  major: number;
-  minor: number;
-  xattrs: Xattr[];
-  /** True when the file has holes: `data` comes with gaps. */
-  sparse: boolean;
-}
 
 /** Called in the order of the archive: `entry`, then for a file `data` (ascending offsets), then `end`. The bytes are valid during the call only. */
 export interface TarSink {
@@ -48,17 +27,12 @@ export interface TarReader {
   finish(): void;
 }
 
-/** PATH_MAX counts the final NUL; a longer name could not be created in one call, and no writer in use makes one. */
-export const LONGEST_NAME = 4095;
 /** Of one extended header. Attribute values are at most 64 KiB each (xattr(7)). */
 const LARGEST_EXTENDED = 1 << 20;
 /** Of all the extended headers before one entry. */
 const LARGEST_EXTENDED_SUM = 4 << 20;
 /** Headers of one archive; ten times what the largest known images have. */
 const MOST_HEADERS = 10_000_000;
-/** (uid_t) -1 means "leave as it is" to chown(2). */
-const LARGEST_ID = 0xfffffffe;
-
 const HEADER_ONLY = new Set<EntryType>(["directory", "symlink", "hardlink", "char", "block", "fifo"]);
 
 export function tarReader(sink: TarSink): TarReader {
@@ -251,62 +225,6 @@ export function tarReader(sink: TarSink): TarReader {
   }
 
   return { push, finish };
-}
-
-function toEntry(raw: RawHeader, about: Extended): TarEntry {
-  const name = about.sparse.name ?? about.path ?? raw.name;
-  const link = about.link ?? raw.link;
-  const type = entryType(raw.type, name);
-  for (const text of [name, link]) {
-    if (text.length > LONGEST_NAME) {
-      throw malformed(`a name has ${text.length} bytes, expected at most ${LONGEST_NAME}: ${shown(text.slice(0, 60))}`);
-    }
-    // The kernel ends a name at NUL, so the name that was checked would not be the one that is created.
-    if (text.includes("\0")) throw malformed(`a name has a NUL byte: ${shown(text)}`);
-  }
-  const uid = about.uid ?? raw.uid;
-  const gid = about.gid ?? raw.gid;
-  if (uid < 0 || uid > LARGEST_ID || gid < 0 || gid > LARGEST_ID) {
-    throw malformed(`${shown(name)} has an owner that no system has (${uid}:${gid})`);
-  }
-  return {
-    name,
-    type,
-    mode: raw.mode,
-    uid,
-    gid,
-    size: 0,
-    mtime: about.mtime ?? { seconds: raw.mtime, nanoseconds: 0 },
-    link: type === "symlink" || type === "hardlink" ? link : "",
-    major: raw.major,
-    minor: raw.minor,
-    xattrs: [...about.xattrs].map(([key, value]) => ({ name: key, value })),
-    sparse: false,
-  };
-}
-
-function entryType(type: string, name: ByteString): EntryType {
-  switch (type) {
-    case "0":
-    case "7":
-      // Before POSIX a directory was a file whose name ended in a slash.
-      return name.endsWith("/") ? "directory" : "file";
-    case "S":
-      return "file";
-    case "1":
-      return "hardlink";
-    case "2":
-      return "symlink";
-    case "3":
-      return "char";
-    case "4":
-      return "block";
-    case "5":
-      return "directory";
-    case "6":
-      return "fifo";
-  }
-  throw malformed(`${shown(name)} is of a type that is not known (${shown(type)})`);
 }
 
 function padded(size: number): number {

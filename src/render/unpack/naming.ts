@@ -3,7 +3,7 @@
 import { normalize } from "node:path";
 import { RktError } from "../../core/errors.ts";
 import { type ByteString, fromText, shown } from "../tar/bytes.ts";
-import type { EntryType } from "../tar/reader.ts";
+import type { EntryType } from "../tar/entry.ts";
 import type { Naming } from "./place.ts";
 
 /** Names of an OCI layer (image-spec layer.md). */

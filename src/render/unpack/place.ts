@@ -5,14 +5,12 @@
  * The layer's directory belongs to this process alone while it is filled, so a component that was looked up stays what it was.
  */
 
-import { createHash, type Hash } from "node:crypto";
-import { ftruncateSync, writeSync } from "node:fs";
 import { RktError } from "../../core/errors.ts";
-import { AT, type FileStatus, isDirectory, isErrno, O, S, SystemCallError } from "../../host/mod.ts";
+import { AT, type FileStatus, isDirectory, isErrno, O, S } from "../../host/mod.ts";
 import { removeTree } from "../../host/remove-tree.ts";
-import { setAttributes, setAttributesAt, setTimes } from "../attributes.ts";
+import { setAttributes, setAttributesAt } from "../attributes.ts";
 import { type ByteString, shown, toBytes } from "../tar/bytes.ts";
-import type { TarEntry, TarSink } from "../tar/reader.ts";
+import type { TarEntry } from "../tar/entry.ts";
 import { copyUp } from "./copy-up.ts";
 import { type DeviceList, forgetDevices, noteDevice, noteDeviceLink } from "./devices.ts";
 import {
@@ -40,88 +38,6 @@ export interface Naming {
   elsewhere(components: readonly ByteString[], entry: TarEntry): ((bytes: Buffer) => void) | undefined;
 }
 
-export interface Placed {
-  /** Bytes of file content. */
-  size: number;
-  entries: number;
-}
-
-/** The sink that fills `walk`'s layer. `devices` gathers the nodes that root makes afterwards. Its calls throw MALICIOUS, INVALID_INPUT or SystemCallError. */
-export function placer(walk: Walk, naming: Naming, devices: DeviceList): TarSink & { readonly placed: Placed } {
-  const placed: Placed = { size: 0, entries: 0 };
-  let current: TarEntry | undefined;
-  let file = -1;
-  let content: Hash | undefined;
-  let elsewhere: ((bytes: Buffer) => void) | undefined;
-
-  function entry(next: TarEntry): void {
-    current = next;
-    placed.entries += 1;
-    about(next, () => {
-      const components = splitName(next.name, next);
-      const place = naming.place(components, next);
-      if (place === undefined) elsewhere = naming.elsewhere(components, next);
-      else file = placeEntry(walk, naming, devices, next, place);
-      // The holes of a sparse file are not among its data: such a file is read again for the digest.
-      if (file >= 0 && !next.sparse) content = createHash("sha256");
-    });
-  }
-
-  function data(bytes: Buffer, offset: number): void {
-    if (elsewhere !== undefined) elsewhere(bytes);
-    if (file < 0) return;
-    placed.size += bytes.length;
-    content?.update(bytes);
-    about(current, () => {
-      for (let done = 0; done < bytes.length; ) {
-        done += writeSync(file, bytes, done, bytes.length - done, current?.sparse === true ? offset + done : null);
-      }
-    });
-  }
-
-  function end(): void {
-    elsewhere = undefined;
-    if (file < 0) return;
-    const [fd, hash] = [file, content];
-    file = -1;
-    content = undefined;
-    about(current, () => {
-      // A hole at the end has no data that would have made the file so long.
-      if (current?.sparse === true) ftruncateSync(fd, current.size);
-      if (current !== undefined) finishFile(walk, fd, current, hash);
-      walk.host.close(fd);
-    });
-  }
-
-  return { entry, data, end, placed };
-}
-
-/** Owner, mode, attributes and times, as far as they are not what they should be already: every call counts when there are ten thousand files. */
-function finishFile({ host, contents }: Walk, fd: number, entry: TarEntry, hash: Hash | undefined): void {
-  const { ino, uid, gid, mode } = host.statat(fd, "", AT.EMPTY_PATH);
-  if (uid === entry.uid && gid === entry.gid && (mode & 0o7777) === entry.mode && entry.xattrs.length === 0) {
-    setTimes(host, fd, entry.mtime);
-  } else {
-    setAttributes(host, fd, entry);
-  }
-  // By inode number, since the file may get other names; the number may have been that of a file which is gone.
-  if (hash === undefined) contents.delete(ino);
-  else contents.set(ino, { sha256: hash.digest("hex"), plain: entry.xattrs.length === 0 });
-}
-
-/** Names the entry in whatever goes wrong with it. */
-function about(entry: TarEntry | undefined, work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    if (entry === undefined || (error instanceof RktError && !(error instanceof SystemCallError))) throw error;
-    // The kernel's "no" to a name is the archive's fault; a full disk is not.
-    const code = isErrno(error, "ENAMETOOLONG", "EINVAL", "ELOOP", "EILSEQ", "EFBIG") ? "INVALID_INPUT" : "SYSTEM_CALL";
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new RktError(code, `Cannot unpack entry ${shown(entry.name)}: ${reason}`, { cause: error });
-  }
-}
-
 /**
  * Components of a name. ".." is refused: no honest writer makes one, and unpackers that took it wrote outside their directory. A leading slash means the
  * layer's root (some builders write absolute names).
@@ -135,7 +51,7 @@ export function splitName(name: ByteString, entry: TarEntry): ByteString[] {
 }
 
 /** Places one entry; the result is the open file that takes its data, or -1. */
-function placeEntry(
+export function placeEntry(
   walk: Walk,
   naming: Naming,
   devices: DeviceList,

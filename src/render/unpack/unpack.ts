@@ -7,7 +7,7 @@ import { treeDigest } from "../tree-digest.ts";
 import { type ExpectedBlob, readBlob } from "./blob.ts";
 import { type Device, type DeviceList, remainingDevices } from "./devices.ts";
 import { aciNaming, ociNaming, type PathFilter } from "./naming.ts";
-import { placer } from "./place.ts";
+import { placer } from "./placer.ts";
 import { type Below, endWalk, startWalk } from "./walk.ts";
 
 export interface UnpackJob {

@@ -8,7 +8,7 @@ import { RktError } from "../../core/errors.ts";
 import { AT, type FileStatus, isDirectory, S } from "../../host/mod.ts";
 import { isWhiteout, pathIn } from "../below.ts";
 import { type ByteString, fromBytes, shown, toBytes } from "../tar/bytes.ts";
-import type { TarEntry } from "../tar/reader.ts";
+import type { TarEntry } from "../tar/entry.ts";
 import { last, look, makeOpaque, materialise, openDirectory, pathOf, type Walk } from "./walk.ts";
 
 const PREFIX = ".wh.";
