@@ -59,7 +59,7 @@ describe.each(["fetch", "run", "prepare"])("rkt %s", (command) => {
       expect(stderr).toContain(`${command}: ${words}`);
       expect(stderr).toContain(TAIL);
       if (flag === "--store-only")
-        expect(stderr).toContain("Flag --store-only has been deprecated, use --pull-policy=never");
+        expect(stderr).toContain("Flag --store-only has been deprecated, please use --pull-policy=never");
     }
   });
 });
@@ -75,7 +75,7 @@ describe.each(["example.com/app", URL_IMAGE])("%s", (image) => {
     expect(await ask(rkt, "prepare", ["--pull-policy=update"], image)).toMatchObject({ status: 0, asked: true });
     const noStore = await ask(rkt, "prepare", ["--no-store"], image);
     expect(noStore).toMatchObject({ status: 0, asked: true });
-    expect(noStore.stderr).toContain("Flag --no-store has been deprecated, use --pull-policy=update");
+    expect(noStore.stderr).toContain("Flag --no-store has been deprecated, please use --pull-policy=update");
     expect(await ask(rkt, "fetch", [], image)).toMatchObject({ status: 0, asked: true });
     for (const flags of [["--pull-policy=new"], ["--pull-policy=never"], ["--store-only"]])
       expect(await ask(rkt, "fetch", flags, image)).toMatchObject({ status: 0, asked: false });
