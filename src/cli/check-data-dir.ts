@@ -14,16 +14,9 @@ import { eachPod, podReader, takePrepareLock, treesInUse } from "../pod/mod.ts";
 import { treeProblems } from "../render/check-trees.ts";
 import { refetchImage, reimportArchive } from "../stage0/refetch-image.ts";
 import { renderStored } from "../stage0/render-stored.ts";
-import {
-  type BlobProblem,
-  blobProblems,
-  isBlobWhole,
-  isIndexLost,
-  leftoverProblems,
-  modeProblems,
-  recordProblems,
-  removeWrongBlob,
-} from "../store/check-store.ts";
+import { type BlobProblem, blobProblems, isBlobWhole, removeWrongBlob } from "../store/check-blobs.ts";
+import { leftoverProblems, modeProblems } from "../store/check-files.ts";
+import { isIndexLost, recordProblems } from "../store/check-records.ts";
 import { isUntaken, layoutProblems, listImages } from "../store/mod.ts";
 import { rebuildRecords, restoreAci, unrecordedArchives } from "../store/rebuild-index.ts";
 import { rkt1Problems } from "./check-rkt-1.ts";

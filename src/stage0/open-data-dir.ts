@@ -2,7 +2,8 @@
 
 import type { Engine } from "../core/engine.ts";
 import { linux } from "../host/mod.ts";
-import { initDataDir, isUntaken, mayTakeOver } from "../store/init-data-dir.ts";
+import { isUntaken } from "../store/data-dir-format.ts";
+import { initDataDir, mayTakeOver } from "../store/init-data-dir.ts";
 
 /** Makes sure that there is a data directory of this rkt. Throws what {@link initDataDir} and takeOver throw. */
 export async function openDataDir(engine: Engine): Promise<void> {

@@ -35,7 +35,7 @@ export async function clearingWrongBlobs<T>(engine: Engine, image: StoredImage, 
   } catch (error) {
     if (!(error instanceof RktError) || error.code !== "DIGEST_MISMATCH") throw error;
     const [{ removeWrongBlob }, { blobsOf }] = await Promise.all([
-      import("../store/check-store.ts"),
+      import("../store/check-blobs.ts"),
       import("../store/record.ts"),
     ]);
     const removed = blobsOf(image).filter((blob) => removeWrongBlob(engine.dataDir, blob, engine)).length;

@@ -15,7 +15,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DataDir } from "../core/data-dir.ts";
 import { linux } from "../host/mod.ts";
-import { initDataDir, isUntaken, writeFormat } from "./init-data-dir.ts";
+import { isUntaken, writeFormat } from "./data-dir-format.ts";
+import { initDataDir } from "./init-data-dir.ts";
 
 let parent: string;
 let dataDir: DataDir;

@@ -4,7 +4,9 @@
  */
 
 export { checkBlob, missingBlobs, openBlob, readBlob } from "./blobs.ts";
+export { layoutProblems } from "./check-layout.ts";
 export { type Collected, type CollectOptions, collectImages, expiredImages } from "./collect-images.ts";
+export { isUntaken } from "./data-dir-format.ts";
 export { directDependencies, withDependencies } from "./dependencies.ts";
 export { whileFetching } from "./fetch-lock.ts";
 export type { StoreOptions } from "./files.ts";
@@ -18,7 +20,7 @@ export {
 } from "./find-image.ts";
 export { filesOfImage } from "./image-files.ts";
 export { imageManifestText } from "./image-manifest-text.ts";
-export { initDataDir, isUntaken, layoutProblems, mayTakeOver } from "./init-data-dir.ts";
+export { initDataDir, mayTakeOver } from "./init-data-dir.ts";
 export { findLeftovers, type Leftover } from "./leftovers.ts";
 export { listImages, touchImage } from "./list-images.ts";
 export { type PutOptions, putImage } from "./put-image.ts";
