@@ -14,7 +14,10 @@ export { PodFiles } from "./pod-files.ts";
 /** The version in DATADIR/format. Newer: refused. Older (or absent beside rkt 1.x content): migrated. */
 export const DATA_DIR_FORMAT = 2;
 
-/** The directory that holds a pod names half of its state; the lock on the pod's own directory is the other half (docs/pod-lifecycle.md). */
+/**
+ * The directory that holds a pod names half of its state; the lock on the pod's own directory is the other half
+ * (docs/pod-lifecycle.md).
+ */
 export const POD_STATE_DIRS = ["embryo", "prepare", "prepared", "run", "exited-garbage", "garbage"] as const;
 export type PodStateDir = (typeof POD_STATE_DIRS)[number];
 
@@ -96,7 +99,10 @@ export class DataDir {
   }
 
   // --- root only (0700) ---
-  /** What root itself saw verified: digest, names, policy, signer. An image without such a record is verified again before it runs as root. */
+  /**
+   * What root itself saw verified: digest, names, policy, signer. An image without such a record is verified again
+   * before it runs as root.
+   */
   get verified(): string {
     return join(this.cas, "verified");
   }
@@ -124,7 +130,10 @@ export class DataDir {
   get layerLocks(): string {
     return join(this.cas, "treestorelocks");
   }
-  /** Short symbolic links to layers: overlay options are cut at one page, so they use `l/<26 characters>` relative to `cas`. */
+  /**
+   * Short symbolic links to layers: overlay options are cut at one page, so they use `l/<26 characters>` relative to
+   * `cas`.
+   */
   get layerLinks(): string {
     return join(this.cas, "l");
   }

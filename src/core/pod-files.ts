@@ -42,7 +42,10 @@ export class PodFiles {
   appTreeId(app: string): string {
     return join(this.appInfo(app), "treeStoreID");
   }
-  /** There while an app is being added to, or removed from, a running pod: left by a crash, the removal is finished by the next command. */
+  /**
+   * There while an app is being added to, or removed from, a running pod: left by a crash, the removal is finished by
+   * the next command.
+   */
   appUnfinished(app: string): string {
     return join(this.appInfo(app), "unfinished");
   }

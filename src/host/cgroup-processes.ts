@@ -35,8 +35,8 @@ export function podCgroupProcesses(cgroup: PodCgroup, layout: CgroupLayout = det
 }
 
 /**
- * Ends every process of the pod's cgroup (except the calling one) and waits until they are gone. True when it is empty; false when `timeout` milliseconds have
- * passed (a process in an uninterruptible wait).
+ * Ends every process of the pod's cgroup (except the calling one) and waits until they are gone. True when it is empty;
+ * false when `timeout` milliseconds have passed (a process in an uninterruptible wait).
  */
 export async function killPodCgroup(
   host: Pick<Host, "kill">,
@@ -64,7 +64,8 @@ function killOnce(host: Pick<Host, "kill">, cgroup: PodCgroup, layout: CgroupLay
   for (const { hierarchy, directory } of directories) {
     if (hierarchy.version === 2 && !inside) tryWriteControl(directory, "cgroup.kill", "1");
   }
-  // Frozen first: a process that is frozen neither forks faster than it is killed, nor ends and leaves its number to a stranger in between.
+  // Frozen first: a process that is frozen neither forks faster than it is killed, nor ends and leaves its number to a
+  // stranger in between.
   for (const { directory } of freezers) tryWriteControl(directory, "freezer.state", "FROZEN");
   try {
     for (const pid of podCgroupProcesses(cgroup, layout)) killProcess(host, pid);
@@ -83,7 +84,10 @@ function killProcess(host: Pick<Host, "kill">, pid: number): void {
   }
 }
 
-/** Removes the pod's cgroups bottom up; they must be empty. True when none is left; the kernel may need moments (EBUSY), so it is tried for `timeout` ms. */
+/**
+ * Removes the pod's cgroups bottom up; they must be empty. True when none is left; the kernel may need moments (EBUSY),
+ * so it is tried for `timeout` ms.
+ */
 export async function removePodCgroup(
   cgroup: PodCgroup,
   timeout = 2_000,

@@ -30,11 +30,14 @@ export {
 } from "./cgroup-tree.ts";
 
 export interface PodCgroup {
-  /** Path relative to the controller's root, without a leading slash: the content of the pod's file `subcgroup` (rkt 1.x). */
+  /**
+   * Path relative to the controller's root, without a leading slash: the content of the pod's file `subcgroup` (rkt
+   * 1.x).
+   */
   readonly subcgroup: string;
   /**
-   * Hierarchies where the pod's cgroup has another path, by name ("memory" → "/limits/rkt-UUID"): the caller may be in different cgroups. Kept in the
-   * pod's file `subcgroup-paths`, one `NAME:PATH` a line, as /proc/PID/cgroup has it.
+   * Hierarchies where the pod's cgroup has another path, by name ("memory" → "/limits/rkt-UUID"): the caller may be in
+   * different cgroups. Kept in the pod's file `subcgroup-paths`, one `NAME:PATH` a line, as /proc/PID/cgroup has it.
    */
   readonly paths: ReadonlyMap<string, string>;
 }
@@ -47,7 +50,10 @@ export function podCgroupName(uuid: PodUuid): string {
   return `rkt-${uuid}`;
 }
 
-/** Where {@link createPodCgroup} will make the pod's cgroup: to be recorded before, so that a crash in between leaves none that nobody knows of. */
+/**
+ * Where {@link createPodCgroup} will make the pod's cgroup: to be recorded before, so that a crash in between leaves
+ * none that nobody knows of.
+ */
 export function planPodCgroup(uuid: PodUuid, layout: CgroupLayout = detectCgroups()): PodCgroup {
   const [first] = layout.hierarchies;
   if (first === undefined) throw new RktError("UNSUPPORTED", "Cannot use cgroups: no hierarchy is mounted");
@@ -59,8 +65,9 @@ export function planPodCgroup(uuid: PodUuid, layout: CgroupLayout = detectCgroup
 }
 
 /**
- * Makes the pod's cgroup in every hierarchy (0755: systemd-nspawn searches it as another user). `skipped` names v1 controllers that refused: their isolators
- * will not work, so the caller says so. Throws SYSTEM_CALL or PERMISSION-like errors when the first hierarchy refuses, UNSUPPORTED without cgroups.
+ * Makes the pod's cgroup in every hierarchy (0755: systemd-nspawn searches it as another user). `skipped` names v1
+ * controllers that refused: their isolators will not work, so the caller says so. Throws SYSTEM_CALL or PERMISSION-like
+ * errors when the first hierarchy refuses, UNSUPPORTED without cgroups.
  */
 export function createPodCgroup(
   uuid: PodUuid,
@@ -99,7 +106,10 @@ function createIn(hierarchy: CgroupHierarchy, path: string): void {
   }
 }
 
-/** A v1 cpuset refuses processes until it has CPUs and memory nodes of its own (admin-guide/cgroup-v1/cpusets.rst); they are its parent's. */
+/**
+ * A v1 cpuset refuses processes until it has CPUs and memory nodes of its own (admin-guide/cgroup-v1/cpusets.rst); they
+ * are its parent's.
+ */
 function fillCpuset(hierarchy: CgroupHierarchy, path: string): void {
   const directory = cgroupDirectory(hierarchy, path);
   if (directory === undefined || path === "/") return;
@@ -113,9 +123,9 @@ function fillCpuset(hierarchy: CgroupHierarchy, path: string): void {
 }
 
 /**
- * Moves process `pid` (all its threads) into the pod's cgroup, and on v2 then hands the parent's controllers down where that is allowed: not
- * while the parent still holds processes ("no internal processes", admin-guide/cgroup-v2.rst). Gives the controllers that the pod can use on v2.
- * Throws SYSTEM_CALL when the recorded hierarchy refuses.
+ * Moves process `pid` (all its threads) into the pod's cgroup, and on v2 then hands the parent's controllers down where
+ * that is allowed: not while the parent still holds processes ("no internal processes", admin-guide/cgroup-v2.rst).
+ * Gives the controllers that the pod can use on v2. Throws SYSTEM_CALL when the recorded hierarchy refuses.
  */
 export function joinPodCgroup(
   cgroup: PodCgroup,
@@ -139,7 +149,10 @@ export function joinPodCgroup(
   return { controllers: unified === undefined || layout.kind !== "v2" ? [] : handDownControllers(unified.directory) };
 }
 
-/** Undoes {@link joinPodCgroup} for `pid` where the kernel allows it: the pod's cgroup was made right below the one that the process came from. */
+/**
+ * Undoes {@link joinPodCgroup} for `pid` where the kernel allows it: the pod's cgroup was made right below the one that
+ * the process came from.
+ */
 export function moveToParentCgroup(cgroup: PodCgroup, pid: number, layout: CgroupLayout = detectCgroups()): void {
   for (const { directory } of directoriesOf(cgroup, layout)) {
     if (processesOf(directory).includes(pid)) tryWriteControl(join(directory, ".."), "cgroup.procs", String(pid));
@@ -154,7 +167,10 @@ function handDownControllers(directory: string): string[] {
   return (readControl(directory, "cgroup.controllers") ?? "").split(/\s+/).filter((name) => name !== "");
 }
 
-/** Writes `subcgroup` and what goes with it into the pod's directory; before the cgroup is made, so that it and its processes are always accounted for. */
+/**
+ * Writes `subcgroup` and what goes with it into the pod's directory; before the cgroup is made, so that it and its
+ * processes are always accounted for.
+ */
 export function recordPodCgroup(podDir: string, cgroup: PodCgroup): void {
   if (cgroup.paths.size > 0) {
     const lines = [...cgroup.paths].map(([name, path]) => `${name}:${path}\n`);
@@ -164,8 +180,9 @@ export function recordPodCgroup(podDir: string, cgroup: PodCgroup): void {
 }
 
 /**
- * Reads what {@link recordPodCgroup} wrote (or another stage1, as rkt 1.x: `subcgroup` alone). Undefined when there is none, or when it does not carry the
- * pod's UUID: rkt 1.x could record the unit it ran in, and what runs there is not the pod's to be killed. Throws INVALID_INPUT on nonsense.
+ * Reads what {@link recordPodCgroup} wrote (or another stage1, as rkt 1.x: `subcgroup` alone). Undefined when there is
+ * none, or when it does not carry the pod's UUID: rkt 1.x could record the unit it ran in, and what runs there is not
+ * the pod's to be killed. Throws INVALID_INPUT on nonsense.
  */
 export function readPodCgroup(podDir: string, uuid: PodUuid): PodCgroup | undefined {
   const subcgroup = readOptional(join(podDir, "subcgroup"))?.trim();
@@ -182,7 +199,10 @@ export function readPodCgroup(podDir: string, uuid: PodUuid): PodCgroup | undefi
   return { subcgroup: path.slice(1), paths };
 }
 
-/** True when a part of the path names the pod: `rkt-UUID`, or systemd's `machine-rkt\x2dUUID….scope` with escaped hyphens. */
+/**
+ * True when a part of the path names the pod: `rkt-UUID`, or systemd's `machine-rkt\x2dUUID….scope` with escaped
+ * hyphens.
+ */
 function carries(path: string, uuid: PodUuid): boolean {
   return path.replaceAll("\\x2d", "-").includes(`rkt-${uuid}`);
 }

@@ -16,7 +16,10 @@ export interface CheckOptions extends StoreOptions {
   readonly deep: boolean;
 }
 
-/** A wrong or missing blob, with the images that need it. Mending removes what is wrong; bringing the right one is for whoever can fetch. */
+/**
+ * A wrong or missing blob, with the images that need it. Mending removes what is wrong; bringing the right one is for
+ * whoever can fetch.
+ */
 export interface BlobProblem extends Problem {
   readonly blob: BlobRef;
   readonly images: readonly StoredImage[];

@@ -46,7 +46,10 @@ function removeLeftover(store: Store, path: string): string {
   });
 }
 
-/** Files that group rkt must be able to read, and nobody else: a mode or group that a copy with other tools, or an odd umask, has made. */
+/**
+ * Files that group rkt must be able to read, and nobody else: a mode or group that a copy with other tools, or an odd
+ * umask, has made.
+ */
 export function modeProblems(dataDir: DataDir, options: StoreOptions = {}): Problem[] {
   const store = openStore(dataDir, options);
   const directory = lstatSync(dataDir.imageRecords, { throwIfNoEntry: false });

@@ -10,8 +10,9 @@ import { isUntaken, readFormat, writeFormat } from "./data-dir-format.ts";
 import { type Access, asideName, layout, makeDirectory, ownerFor } from "./data-dir-layout.ts";
 
 /**
- * What is wrong with the layout: directories that are missing, or whose owner or mode is another than it should be. For root. A directory that root must own and somebody else does is
- * not taken over with what is in it: that could be anything. It is moved to `tmp`, from where `image gc` removes it.
+ * What is wrong with the layout: directories that are missing, or whose owner or mode is another than it should be. For
+ * root. A directory that root must own and somebody else does is not taken over with what is in it: that could be
+ * anything. It is moved to `tmp`, from where `image gc` removes it.
  */
 export function layoutProblems(dataDir: DataDir, host: Host): Problem[] {
   const problems: Problem[] = [...formatProblems(dataDir, host)];

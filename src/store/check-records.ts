@@ -29,7 +29,10 @@ export function recordProblems(dataDir: DataDir, options: StoreOptions = {}): Pr
   ];
 }
 
-/** True when there is no readable record at all: single blobs without a record are what killed fetches leave, and nothing is made of them. */
+/**
+ * True when there is no readable record at all: single blobs without a record are what killed fetches leave, and
+ * nothing is made of them.
+ */
 export function isIndexLost(dataDir: DataDir, options: StoreOptions = {}): boolean {
   return loadAll({ ...openStore(dataDir, options), emit: () => {} }).length === 0;
 }
@@ -49,7 +52,10 @@ function lost(store: Store, record: Parameters<typeof restoreRecord>[1], from: s
   };
 }
 
-/** Without any record the index may be lost; or the very first fetch was killed, or refused, before there was one. Names and trees are there only if there was one. */
+/**
+ * Without any record the index may be lost; or the very first fetch was killed, or refused, before there was one. Names
+ * and trees are there only if there was one.
+ */
 function unrecorded(store: Store, record: Parameters<typeof restoreRecord>[1]): Problem {
   const { refs, verified, trees } = store.dataDir;
   const wasThere = [refs, verified, trees].some((path) => namesIn(store, path).some((name) => name.endsWith(".json")));
@@ -143,7 +149,10 @@ function lostNames(store: Store): Problem[] {
   });
 }
 
-/** An ACI's manifest is read from its archive by the worker that fetches; without it the image cannot be shown before it is unpacked. */
+/**
+ * An ACI's manifest is read from its archive by the worker that fetches; without it the image cannot be shown before it
+ * is unpacked.
+ */
 function lostManifests(store: Store): Problem[] {
   const { dataDir } = store;
   return loadAll(store)

@@ -8,7 +8,10 @@ import { AT, AT_FDCWD, type Host, isErrno, S } from "../host/mod.ts";
 
 const FORMAT_LIMIT = 64;
 
-/** The number in `format`; undefined without one. Throws UNSUPPORTED when it is newer than ours, INVALID_INPUT when it is no number. */
+/**
+ * The number in `format`; undefined without one. Throws UNSUPPORTED when it is newer than ours, INVALID_INPUT when it
+ * is no number.
+ */
 export function readFormat(dataDir: DataDir, host: Host): number | undefined {
   let text: string | undefined;
   try {

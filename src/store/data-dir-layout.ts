@@ -1,8 +1,9 @@
 /**
  * The data directory's layout: who may write where (docs/on-disk-format.md has the same table).
  *
- * Group rkt may fetch and remove images, so it writes to the parts of `cas` that hold images. `cas` itself and everything that root believes or runs belongs to
- * root alone: whoever may rename in `cas` could put a directory of their own in the place of `cas/verified`. (rkt 1.x had `cas` group-writable.)
+ * Group rkt may fetch and remove images, so it writes to the parts of `cas` that hold images. `cas` itself and
+ * everything that root believes or runs belongs to root alone: whoever may rename in `cas` could put a directory of
+ * their own in the place of `cas/verified`. (rkt 1.x had `cas` group-writable.)
  */
 
 import { relative } from "node:path";
@@ -45,7 +46,10 @@ export function layout(dataDir: DataDir): [path: string, access: Access][] {
   return [...shared.map(entry("read")), ...written.map(entry("write")), ...rootOnly.map(entry("private"))];
 }
 
-/** Makes one directory, or mends one that a killed process left half made. Made closed and opened afterwards, so that nobody gets in between. */
+/**
+ * Makes one directory, or mends one that a killed process left half made. Made closed and opened afterwards, so that
+ * nobody gets in between.
+ */
 export function makeDirectory(host: Host, root: number, path: string, access: Access): void {
   permitted(() => {
     try {

@@ -10,11 +10,12 @@ import { isUntaken, readFormat, writeFormat } from "./data-dir-format.ts";
 import { asideName, geteuid, isRoot, layout, makeDirectory, ownerFor, permitted, setOwner } from "./data-dir-layout.ts";
 
 /**
- * Makes sure that the data directory has its layout and a format that this rkt knows. When it has, this costs one stat and one read. Several processes may do it
- * at once. A caller who is not root makes what it may, and leaves the rest.
+ * Makes sure that the data directory has its layout and a format that this rkt knows. When it has, this costs one stat
+ * and one read. Several processes may do it at once. A caller who is not root makes what it may, and leaves the rest.
  *
- * A directory of rkt 1.x gets the layout and no format, and the result is true: its images are still to be taken over (src/stage0/take-over.ts). Throws UNSUPPORTED for a newer format, PERMISSION when a part
- * that root must own belongs to somebody else, and for a directory of rkt 1.x that is not the caller's to take over.
+ * A directory of rkt 1.x gets the layout and no format, and the result is true: its images are still to be taken over
+ * (src/stage0/take-over.ts). Throws UNSUPPORTED for a newer format, PERMISSION when a part that root must own belongs
+ * to somebody else, and for a directory of rkt 1.x that is not the caller's to take over.
  */
 export function initDataDir(dataDir: DataDir, host: Host): boolean {
   if (isComplete(dataDir, host)) return false;
@@ -51,8 +52,8 @@ function notTakenOver(dataDir: DataDir): RktError {
 }
 
 /**
- * Under rkt 1.x group rkt could write in `cas`: whoever is in it could put a directory of root's that they may write to in the place of one that root believes. Such a one is moved away,
- * and with it what is in it.
+ * Under rkt 1.x group rkt could write in `cas`: whoever is in it could put a directory of root's that they may write to
+ * in the place of one that root believes. Such a one is moved away, and with it what is in it.
  */
 function distrust(host: Host, root: number, path: string): void {
   try {
@@ -80,7 +81,10 @@ function isComplete(dataDir: DataDir, host: Host): boolean {
   return !isRoot() || (cas.uid === 0 && (cas.mode & 0o022) === 0 && (cas.mode & S.IFMT) === S.IFDIR);
 }
 
-/** Creates the data directory where it is missing; false when the caller may not. An existing one keeps its mode: it may be a directory of the operator's. */
+/**
+ * Creates the data directory where it is missing; false when the caller may not. An existing one keeps its mode: it may
+ * be a directory of the operator's.
+ */
 function makeRoot(dataDir: DataDir, host: Host): boolean {
   try {
     mkdirSync(dirname(dataDir.root), { recursive: true });
@@ -109,7 +113,10 @@ function openRoot(dataDir: DataDir, host: Host): number {
   }
 }
 
-/** Ten first starts at once: one makes the layout, the others find it made. A lock that somebody keeps for ever must not stop rkt, so the wait has an end. */
+/**
+ * Ten first starts at once: one makes the layout, the others find it made. A lock that somebody keeps for ever must not
+ * stop rkt, so the wait has an end.
+ */
 function waitForOthers(host: Host, root: number): void {
   for (let waited = 0; waited < 2000; waited += 5) {
     try {

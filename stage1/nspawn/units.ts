@@ -1,6 +1,7 @@
 /**
- * The units of a pod, as text. Pure: everything was resolved before (paths, ids, environment). What is the same in every pod lies in rootfs/: how an app's end
- * is recorded (app-succeeded@, app-failed@), how the pod ends (halt.target, pod-exit.service). Man pages: systemd.unit(5), systemd.service(5).
+ * The units of a pod, as text. Pure: everything was resolved before (paths, ids, environment). What is the same in
+ * every pod lies in rootfs/: how an app's end is recorded (app-succeeded@, app-failed@), how the pod ends (halt.target,
+ * pod-exit.service). Man pages: systemd.unit(5), systemd.service(5).
  */
 
 import type { App, RuntimeApp } from "../../src/spec/appc/mod.ts";
@@ -58,7 +59,8 @@ export function appUnits(unit: AppUnit, options: UnitOptions): Map<string, strin
   ]);
   if (unit.sockets.length > 0) {
     files.set(`${name}.socket`, appSocket(unit));
-    // systemd offers the descriptors that it was started with to the units it knows before its first job: what the root slice refers to (seen with 252).
+    // systemd offers the descriptors that it was started with to the units it knows before its first job: what the root
+    // slice refers to (seen with 252).
     files.set(`-.slice.d/${name}.conf`, unitText(["[Unit]", `Wants=${name}.socket`]));
   }
   if (namedOutput(unit, options)) {
@@ -75,8 +77,8 @@ export function appUnits(unit: AppUnit, options: UnitOptions): Map<string, strin
 }
 
 /**
- * The target that systemd starts: every app; in a pod that apps are added to later, the mark that it is ready for them. It is reached, and the pod ready (systemd-nspawn(1),
- * --notify-ready=), when those apps are that tell.
+ * The target that systemd starts: every app; in a pod that apps are added to later, the mark that it is ready for them.
+ * It is reached, and the pod ready (systemd-nspawn(1), --notify-ready=), when those apps are that tell.
  */
 export function defaultTarget(
   apps: readonly { readonly name: string; readonly notify: boolean }[],
@@ -106,7 +108,8 @@ function appService(unit: AppUnit, options: UnitOptions): string {
     "DefaultDependencies=no",
     "Conflicts=halt.target",
     "Before=halt.target pod-exit.service",
-    // Two units: where one has both triggers, systemd does not pass the app's status on ("multiple trigger source candidates", seen with 252).
+    // Two units: where one has both triggers, systemd does not pass the app's status on ("multiple trigger source
+    // candidates", seen with 252).
     `OnSuccess=app-succeeded@${name}.service`,
     `OnFailure=app-failed@${name}.service`,
     ...(options.restarts ? ["StartLimitIntervalSec=0"] : []),
@@ -141,7 +144,10 @@ function appService(unit: AppUnit, options: UnitOptions): string {
   ]);
 }
 
-/** What becomes the app's program, as the app sees it (seccomp-log.c); in its /dev, since every app has one that the pod's systemd can make files in. */
+/**
+ * What becomes the app's program, as the app sees it (seccomp-log.c); in its /dev, since every app has one that the
+ * pod's systemd can make files in.
+ */
 const LOGGED_EXEC = "/dev/rkt/exec";
 
 function logs({ runtimeApp }: AppUnit, { disableSeccomp }: UnitOptions): boolean {
@@ -168,8 +174,8 @@ function appSocket({ runtimeApp: { name }, sockets }: AppUnit): string {
 }
 
 /**
- * The mark that the apps have been started (the contract's rkt/supervisor-status, a link to "ready"). systemd makes it by itself, for a FIFO that nobody uses:
- * a program for it would be a process more at each start.
+ * The mark that the apps have been started (the contract's rkt/supervisor-status, a link to "ready"). systemd makes it
+ * by itself, for a FIFO that nobody uses: a program for it would be a process more at each start.
  */
 export function readyMark(apps: readonly string[]): [string, string][] {
   const unit = ["[Unit]", "DefaultDependencies=no", "Conflicts=halt.target", "Before=halt.target"];
@@ -194,7 +200,10 @@ function startedBefore({ uid }: Identity, { journal, input }: UnitOptions): stri
   return units.length === 0 ? [] : [`Wants=${units.join(" ")}`, `After=${units.join(" ")}`];
 }
 
-/** A command entered into the app, with the app's rights: what runs, and on which terminal or files, is said by a drop-in of the instance (enter.ts). */
+/**
+ * A command entered into the app, with the app's rights: what runs, and on which terminal or files, is said by a
+ * drop-in of the instance (enter.ts).
+ */
 function enterService(unit: AppUnit, options: UnitOptions): string {
   return unitText([
     "[Unit]",
@@ -236,8 +245,10 @@ function stdio({ runtimeApp: app, mux }: AppUnit, { input, journal }: UnitOption
     if (mux?.tty.includes(stream)) return "tty";
     if (mux?.streams.includes(stream)) return `file:${directory}/stage2-${stream}`;
     if (streamMode(app, stream) === "null") return "null";
-    // "tty" would be the same descriptor, but at the unit's end systemd sets the console's mode back, and the other apps' users could no longer open it by
-    // name (console-access.service). For the journal's copy on the console it does that to TTYPath: a file that is not there.
+    // "tty" would be the same descriptor, but at the unit's end systemd sets the console's mode back, and the other
+    // apps' users could no longer open it by
+    // name (console-access.service). For the journal's copy on the console it does that to TTYPath: a file that is not
+    // there.
     if (journal === "no" || input !== "none") return "file:/dev/console";
     return journal === "only" ? "journal" : "journal+console";
   };

@@ -1,9 +1,10 @@
 /**
- * The tar reader. It is fed chunks of any size and calls a sink, synchronously: whoever feeds it decides the pace, and nothing is kept but the header being
- * read. Forms: ustar, base-256 numbers, GNU long names and links, GNU sparse, pax local and global headers, pax sparse 0.0, 0.1 and 1.0.
+ * The tar reader. It is fed chunks of any size and calls a sink, synchronously: whoever feeds it decides the pace, and
+ * nothing is kept but the header being read. Forms: ustar, base-256 numbers, GNU long names and links, GNU sparse, pax
+ * local and global headers, pax sparse 0.0, 0.1 and 1.0.
  *
- * What it accepts where writers differ follows GNU tar and Go's archive/tar, which wrote and read every image there is; a reader that saw other entries than
- * they do would let an archive mean two things.
+ * What it accepts where writers differ follows GNU tar and Go's archive/tar, which wrote and read every image there is;
+ * a reader that saw other entries than they do would let an archive mean two things.
  */
 
 import { type ByteString, fromBytes } from "./bytes.ts";
@@ -13,7 +14,10 @@ import { BLOCK, isZeroBlock, malformed, number, parseHeader, type RawHeader } fr
 import { parsePaxRecords } from "./pax.ts";
 import { blockMapReader, checkedMap, oldGnuPairs, type Segment } from "./sparse.ts";
 
-/** Called in the order of the archive: `entry`, then for a file `data` (ascending offsets), then `end`. The bytes are valid during the call only. */
+/**
+ * Called in the order of the archive: `entry`, then for a file `data` (ascending offsets), then `end`. The bytes are
+ * valid during the call only.
+ */
 export interface TarSink {
   entry(entry: TarEntry): void;
   data(bytes: Buffer, offset: number): void;
@@ -42,7 +46,8 @@ export function tarReader(sink: TarSink): TarReader {
   let headers = 0;
   let ended = false;
 
-  // What comes next: `wanted` bytes in one piece for `collected`; or `dataLeft` bytes of a file; or `skip` bytes of padding.
+  // What comes next: `wanted` bytes in one piece for `collected`; or `dataLeft` bytes of a file; or `skip` bytes of
+  // padding.
   let wanted = BLOCK;
   let collected: (bytes: Buffer) => void = header;
   let partial: Buffer | undefined;

@@ -1,8 +1,10 @@
 /**
- * Placing the entries of one archive in a layer's directory, in sight of the layers below: what an extraction through an overlay would leave in its upper
- * directory, without one (so it works where the data directory itself lies on an overlay). The last entry of a name wins, as for every other unpacker.
+ * Placing the entries of one archive in a layer's directory, in sight of the layers below: what an extraction through
+ * an overlay would leave in its upper directory, without one (so it works where the data directory itself lies on an
+ * overlay). The last entry of a name wins, as for every other unpacker.
  *
- * The layer's directory belongs to this process alone while it is filled, so a component that was looked up stays what it was.
+ * The layer's directory belongs to this process alone while it is filled, so a component that was looked up stays what
+ * it was.
  */
 
 import { RktError } from "../../core/errors.ts";
@@ -39,8 +41,8 @@ export interface Naming {
 }
 
 /**
- * Components of a name. ".." is refused: no honest writer makes one, and unpackers that took it wrote outside their directory. A leading slash means the
- * layer's root (some builders write absolute names).
+ * Components of a name. ".." is refused: no honest writer makes one, and unpackers that took it wrote outside their
+ * directory. A leading slash means the layer's root (some builders write absolute names).
  */
 export function splitName(name: ByteString, entry: TarEntry): ByteString[] {
   const components = name.split("/").filter((component) => component !== "" && component !== ".");

@@ -18,7 +18,10 @@ export interface Placed {
   entries: number;
 }
 
-/** The sink that fills `walk`'s layer. `devices` gathers the nodes that root makes afterwards. Its calls throw MALICIOUS, INVALID_INPUT or SystemCallError. */
+/**
+ * The sink that fills `walk`'s layer. `devices` gathers the nodes that root makes afterwards. Its calls throw
+ * MALICIOUS, INVALID_INPUT or SystemCallError.
+ */
 export function placer(walk: Walk, naming: Naming, devices: DeviceList): TarSink & { readonly placed: Placed } {
   const placed: Placed = { size: 0, entries: 0 };
   let current: TarEntry | undefined;
@@ -68,7 +71,10 @@ export function placer(walk: Walk, naming: Naming, devices: DeviceList): TarSink
   return { entry, data, end, placed };
 }
 
-/** Owner, mode, attributes and times, as far as they are not what they should be already: every call counts when there are ten thousand files. */
+/**
+ * Owner, mode, attributes and times, as far as they are not what they should be already: every call counts when there
+ * are ten thousand files.
+ */
 function finishFile({ host, contents }: Walk, fd: number, entry: TarEntry, hash: Hash | undefined): void {
   const { ino, uid, gid, mode } = host.statat(fd, "", AT.EMPTY_PATH);
   if (uid === entry.uid && gid === entry.gid && (mode & 0o7777) === entry.mode && entry.xattrs.length === 0) {
