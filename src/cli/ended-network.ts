@@ -5,15 +5,20 @@ import { PodFiles } from "../core/data-dir.ts";
 import type { Engine } from "../core/engine.ts";
 import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
+import { linux } from "../host/linux.ts";
 import { tryLock, unlock } from "../host/lock.ts";
+import { isNetnsPath, netnsExists } from "../network/netns.ts";
+import { recordedNetns } from "../network/record.ts";
 import type { Pod, Remover } from "../pod/mod.ts";
 import { builtinFlavor } from "../stage0/builtin-stage1.ts";
 import { stage1Tree } from "../stage0/call-stage1.ts";
 import { formatGcArguments } from "../stage1-contract/ending-arguments.ts";
 
-/** The pod's directory still says how its networks were made: nobody has given them back yet. */
+/** The pod's directory still says how its networks were made, or its namespace is there (all there is of `--net=none`): nobody has given them back yet. */
 export function hasNetwork(pod: Pod): boolean {
-  return existsSync(new PodFiles(pod.dir).net);
+  if (existsSync(new PodFiles(pod.dir).net)) return true;
+  const netns = recordedNetns(pod.dir);
+  return netns !== undefined && isNetnsPath(netns) && netnsExists(linux, netns);
 }
 
 /**

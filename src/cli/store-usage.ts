@@ -109,7 +109,7 @@ const KNOWN: readonly [pattern: RegExp, heading: Heading][] = [
   [/^cas\/layer\/./, "pods"],
   [/^cas\/(l|tree|treestorelocks)\/./, "pods"],
   [/^tmp\/rkt-image-/, "unfinished"],
-  [/^$|^(format|tmp|locks|locks\/(prepareLock|takeOverLock)|cas)$/, "structure"],
+  [/^$|^(format|tmp|locks|locks\/(prepareLock|takeOverLock|idRangeLock|selinuxLock)|cas)$/, "structure"],
   [/^measured(\/|$)/, "structure"],
   [/^cas\/(blob|images|refs|tmp|imagelocks|verified|layer|l|tree|treestorelocks)$/, "structure"],
   [/^cas\/blob\/sha(256|512)(\/[0-9a-f]{2})?$/, "structure"],

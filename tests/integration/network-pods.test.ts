@@ -178,6 +178,15 @@ describe.skipIf(!root)("rkt net", () => {
     expect(traces()).toBe(tracesBefore());
     rkt.ok(["rm", `--uuid-file=${uuidFile}`]);
   });
+
+  test("a namespace of its own is all that a pod of --net=none leaves: no damage, and given back as well", () => {
+    expect(rkt.run([insecure, "run", "--net=none", ...shell("exit 0")]).status).toBe(0);
+    expect(look("check", 0).problems).toMatchObject([{ severity: "leftover", kind: "ended" }]);
+    expect(look("repair", 0).problems).toMatchObject([{ mended: true }]);
+    expect(look("check", 0).problems).toEqual([]);
+    expect(traces()).toBe(tracesBefore());
+    rkt.ok(["gc", "--grace-period=0s"]);
+  });
 });
 
 describe.skipIf(!root)("after a reboot", () => {
