@@ -39,9 +39,18 @@ export async function discover(job: Job, request: DiscoverRequest): Promise<Imag
     }
   }
   const what = `discovery failed for ${quoted(formatAppString(request))}`;
-  if (!answered && unreachable !== undefined) throw new RktError(unreachable.code, `${what}: ${unreachable.message}`);
+  const docker = dockerHint(request.name);
+  if (!answered && unreachable !== undefined)
+    throw new RktError(unreachable.code, `${what}: ${unreachable.message}`, docker);
   const hint = "no page of its host has a tag ac-discovery for it; a URL, a file or docker:// names an image directly";
-  throw new RktError("NOT_FOUND", `${what}: no endpoints discovered`, { hint });
+  throw new RktError("NOT_FOUND", `${what}: no endpoints discovered`, docker ?? { hint });
+}
+
+/** For whoever comes from Docker: a name without a domain is nobody's to ask. */
+function dockerHint(name: string): { readonly hint: string } | undefined {
+  const [host = ""] = name.split("/");
+  if (host.includes(".") || host === "localhost") return undefined;
+  return { hint: `its name has no domain to ask; an image of Docker's registry is docker://${name}` };
 }
 
 interface Page {
