@@ -1,6 +1,7 @@
 /** One configuration file: bytes → header → entry. Pure. */
 
 import { basename, dirname } from "node:path";
+import { isObject, type JsonObject } from "../core/json.ts";
 import { quoted } from "../core/text.ts";
 import type { ConfigEntry, ConfigKind, Problem } from "./entry.ts";
 import { checkKind } from "./schema.ts";
@@ -29,12 +30,10 @@ export function readConfigFile(
 }
 
 /** The parser's own message is not passed on: it quotes the text, which may be a password. */
-function parseObject(json: string): Readonly<Record<string, unknown>> | undefined {
+function parseObject(json: string): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(json);
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Readonly<Record<string, unknown>>)
-      : undefined;
+    return isObject(value) ? value : undefined;
   } catch {
     return undefined;
   }

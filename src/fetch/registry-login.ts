@@ -2,6 +2,7 @@
 
 import type { RegistryCredentials } from "../config/mod.ts";
 import { RktError } from "../core/errors.ts";
+import { isObject } from "../core/json.ts";
 import { quoted, redactUrl } from "../core/text.ts";
 import { parseChallenges } from "./challenge.ts";
 import { type HttpReply, httpGet, readAll, statusError } from "./http.ts";
@@ -157,9 +158,9 @@ function tokenIn(json: string, realm: URL): string {
   } catch {
     answer = undefined;
   }
-  if (typeof answer === "object" && answer !== null) {
+  if (isObject(answer)) {
     for (const name of ["token", "access_token"]) {
-      const token: unknown = Object.hasOwn(answer, name) ? (answer as Record<string, unknown>)[name] : undefined;
+      const token = Object.hasOwn(answer, name) ? answer[name] : undefined;
       if (typeof token === "string" && token !== "") return headerText(token);
     }
   }

@@ -1,7 +1,7 @@
 /** The operations on one network: ADD, DEL, CHECK, STATUS and GC, each plugin after the other. */
 
+import { isObject, type JsonObject } from "../core/json.ts";
 import { type CniVersion, executionConf, type NetworkConf, versionAtLeast } from "./conf.ts";
-import { isObject, type JsonObject } from "./json.ts";
 import { type Attachment, execPlugin } from "./plugin.ts";
 
 /**

@@ -1,8 +1,8 @@
 /** Network configurations: single plugins (`*.conf`, as rkt 1.x) and lists of plugins (`*.conflist`), CNI specification 0.1.0 to 1.1.0, section 1. */
 
 import { RktError } from "../core/errors.ts";
+import { isObject, type JsonObject, listOf, objectOf, textOf, textsOf } from "../core/json.ts";
 import { printable, quoted } from "../core/text.ts";
-import { isObject, type JsonObject, listOf, objectOf, textOf, textsOf } from "./json.ts";
 
 export const CNI_VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
 export type CniVersion = (typeof CNI_VERSIONS)[number];

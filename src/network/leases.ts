@@ -2,13 +2,13 @@
 
 import { closeSync, openSync, readdirSync, readFileSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
+import { objectOf, textOf } from "../core/json.ts";
 import { isUuid } from "../core/uuid.ts";
 import { isErrno } from "../host/errno.ts";
 import type { Host } from "../host/host.ts";
 import { lockWithBackoff } from "../host/lock.ts";
 import { ipVersion } from "../spec/ip.ts";
 import type { NetworkConf } from "./conf.ts";
-import { objectOf, textOf } from "./json.ts";
 
 export interface Lease {
   readonly network: string;

@@ -2,12 +2,12 @@
 
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { objectOf, textOf } from "../core/json.ts";
 import { isUuid } from "../core/uuid.ts";
 import { isErrno } from "../host/errno.ts";
 import type { Host } from "../host/host.ts";
 import { collectNetwork, networkStatus, type Searched } from "./chain.ts";
 import type { NetworkConf } from "./conf.ts";
-import { objectOf, textOf } from "./json.ts";
 import { leasesOf, releaseLease } from "./leases.ts";
 import { closeLink, openLinks } from "./loopback.ts";
 import { masquerades, removeMasquerade } from "./masquerade.ts";

@@ -4,11 +4,11 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
+import { isObject, type JsonObject } from "../core/json.ts";
 import { printable, quoted } from "../core/text.ts";
 import { isErrno } from "../host/errno.ts";
 import { BUILTIN_NETWORKS } from "./builtin.ts";
 import { type NetworkConf, parseNetworkConf } from "./conf.ts";
-import { isObject, type JsonObject } from "./json.ts";
 import type { NetList } from "./net-list.ts";
 
 /**

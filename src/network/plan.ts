@@ -1,8 +1,8 @@
 /** Decisions of a set-up that can be made before anything is touched. */
 
 import { extname } from "node:path";
+import type { JsonObject } from "../core/json.ts";
 import type { NetworkConf } from "./conf.ts";
-import type { JsonObject } from "./json.ts";
 import type { NetList } from "./net-list.ts";
 import { findPlugin } from "./plugin.ts";
 import type { ForwardedPort } from "./types.ts";

@@ -3,9 +3,9 @@
 import { join } from "node:path";
 import { type ErrorCode, RktError } from "../core/errors.ts";
 import type { Emit } from "../core/events.ts";
+import { objectOf, textOf, textsOf } from "../core/json.ts";
 import { printable, quoted } from "../core/text.ts";
 import { CNI_VERSIONS, type CniVersion, type NetworkConf } from "./conf.ts";
-import { objectOf, textOf, textsOf } from "./json.ts";
 import { findExecutable, programEnvironment, runProgram } from "./program.ts";
 
 /** Where plugins are searched: rkt 1.x's places first, then those of the distributions and of containernetworking. */

@@ -1,8 +1,8 @@
 /** The record of a pod's forwarded ports (`net/ports`), decoded strictly: what it says becomes words of firewall rules and names of files. Pure. */
 
+import { isObject, listOf, objectOf } from "../core/json.ts";
 import { ipVersion } from "../spec/ip.ts";
 import { FIREWALLS } from "./firewall.ts";
-import { isObject, listOf, objectOf } from "./json.ts";
 import type { Forwarding } from "./port-forwarding.ts";
 import type { Target } from "./port-rules.ts";
 import type { ForwardedPort } from "./types.ts";

@@ -13,9 +13,9 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { PodFiles } from "../core/data-dir.ts";
+import { isObject, type JsonObject, listOf, objectOf, textOf } from "../core/json.ts";
 import { isErrno } from "../host/errno.ts";
 import { CNI_VERSIONS, type CniVersion, type NetworkConf, parseNetworkConf } from "./conf.ts";
-import { isObject, type JsonObject, listOf, objectOf, textOf } from "./json.ts";
 import type { Forwarding } from "./port-forwarding.ts";
 import { parseForwarding } from "./port-record.ts";
 import { netmask } from "./result.ts";

@@ -1,8 +1,8 @@
 /** What a plugin answers to ADD, in every version of the specification (0.1.0, 0.3.0, 1.0.0: "Success"), as one type. */
 
 import { RktError } from "../core/errors.ts";
+import { isObject, listOf, objectOf, textOf, textsOf } from "../core/json.ts";
 import { quoted } from "../core/text.ts";
-import { isObject, listOf, objectOf, textOf, textsOf } from "./json.ts";
 import type { Address, NetworkDns, NetworkInterface } from "./types.ts";
 
 export interface CniResult {

@@ -6,6 +6,7 @@
 import { existsSync } from "node:fs";
 import type { DataDir } from "../core/data-dir.ts";
 import { errorLine } from "../core/errors.ts";
+import { listOf, objectOf } from "../core/json.ts";
 import { quoted } from "../core/text.ts";
 import { removePodCgroup } from "../host/cgroup-processes.ts";
 import { isErrno } from "../host/errno.ts";
@@ -125,9 +126,10 @@ function networkLeft(host: Host, pod: Pod): boolean {
 /** From the copy of the stage1's manifest that prepare made. */
 function interfaceVersion(host: Host, pod: Pod): number {
   try {
-    const manifest: unknown = JSON.parse(readPodFile(host, pod, "stage1/manifest")?.text ?? "{}");
-    const { annotations } = manifest as { annotations?: { name?: unknown; value?: unknown }[] };
-    const found = annotations?.find((annotation) => annotation.name === STAGE1_ANNOTATION.interfaceVersion);
+    const { annotations } = objectOf(JSON.parse(readPodFile(host, pod, "stage1/manifest")?.text ?? "{}"));
+    const found = listOf(annotations)
+      .map(objectOf)
+      .find(({ name }) => name === STAGE1_ANNOTATION.interfaceVersion);
     return Number.parseInt(String(found?.value), 10) || OLDEST_INTERFACE;
   } catch {
     return OLDEST_INTERFACE;

@@ -2,6 +2,7 @@
 
 import { lstatSync } from "node:fs";
 import { RktError } from "../core/errors.ts";
+import { isObject } from "../core/json.ts";
 import { isErrno } from "../host/errno.ts";
 import type { Host } from "../host/host.ts";
 import type { Pod } from "./find.ts";
@@ -68,8 +69,8 @@ export function podNetworks(host: Host, pod: Pod): PodNetwork[] {
 }
 
 function readNetwork(pod: Pod, entry: unknown): PodNetwork {
-  if (typeof entry !== "object" || entry === null) throw networkError(pod);
-  const { netName, ip, ip6 } = entry as { netName?: unknown; ip?: unknown; ip6?: unknown };
+  if (!isObject(entry)) throw networkError(pod);
+  const { netName, ip, ip6 } = entry;
   if (typeof netName !== "string") throw networkError(pod);
   const address = (value: unknown) => (typeof value === "string" && value !== "" ? value : undefined);
   return { netName, ip: address(ip) ?? null, ip6: address(ip6), fields: { ...entry } };

@@ -6,6 +6,7 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import type { DataDir } from "../core/data-dir.ts";
 import type { ImageId } from "../core/digest.ts";
+import { isObject, type JsonObject } from "../core/json.ts";
 import type { RenderedLayer, RenderedTree } from "../core/spine.ts";
 import { isLayerId, isTreeId, layerLink, MOST_LAYERS, treeIdOf } from "./layer-id.ts";
 import { isRendered } from "./layer-store.ts";
@@ -69,7 +70,7 @@ function decodeLayers(value: unknown): string[] | undefined {
   return value;
 }
 
-function readRecord(path: string): Record<string, unknown> | undefined {
+function readRecord(path: string): JsonObject | undefined {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -79,7 +80,7 @@ function readRecord(path: string): Record<string, unknown> | undefined {
   if (text.length > LARGEST_RECORD) return undefined;
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+    return isObject(value) ? value : undefined;
   } catch {
     // Half a record cannot be (rename); damage means "not rendered", and rendering again mends it.
     return undefined;

@@ -2,6 +2,7 @@
 
 import { type Digest, type ImageId, parseDigest, parseImageId } from "../core/digest.ts";
 import { ERROR_CODES, type ErrorCode, internalError, RktError } from "../core/errors.ts";
+import { isObject, type JsonObject } from "../core/json.ts";
 import { printable } from "../core/text.ts";
 import type { ExpectedBlob } from "./unpack/blob.ts";
 import { type Device, MOST_DEVICES } from "./unpack/devices.ts";
@@ -111,7 +112,7 @@ function decodeTreeDigest(value: unknown): string {
   return value;
 }
 
-function decodeFailure(answer: Record<string, unknown>): RktError {
+function decodeFailure(answer: JsonObject): RktError {
   const { code, message, hint } = answer;
   const known = ERROR_CODES.find((candidate): candidate is ErrorCode => candidate === code);
   if (known === undefined || typeof message !== "string") return nonsense("failure");
@@ -158,9 +159,9 @@ function count(value: unknown, where: string, most = Number.MAX_SAFE_INTEGER): n
   return value;
 }
 
-function fields(value: unknown, where: string): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw nonsense(where);
-  return value as Record<string, unknown>;
+function fields(value: unknown, where: string): JsonObject {
+  if (!isObject(value)) throw nonsense(where);
+  return value;
 }
 
 function nonsense(where: string): RktError {

@@ -7,6 +7,7 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { RktError } from "../../core/errors.ts";
+import { objectOf } from "../../core/json.ts";
 import { quoted } from "../../core/text.ts";
 import { isUuid, type PodUuid } from "../../core/uuid.ts";
 import { isErrno } from "../../host/errno.ts";
@@ -140,8 +141,7 @@ function loadAll(directory: string, warn: (text: string) => void): Map<PodUuid, 
 }
 
 function decode(text: string): Registration {
-  const value: unknown = JSON.parse(text);
-  const { uuid, token, manifest, images } = (value ?? {}) as Record<string, unknown>;
+  const { uuid, token, manifest, images } = objectOf(JSON.parse(text));
   if (typeof uuid !== "string" || !isUuid(uuid) || typeof token !== "string" || typeof manifest !== "string")
     throw new RktError("INVALID_INPUT", "expected uuid, token and manifest");
   if (typeof images !== "object" || images === null) throw new RktError("INVALID_INPUT", "expected images");
