@@ -43,8 +43,8 @@ export function linkLines(links: readonly GuestLink[]): string {
 }
 
 /**
- * The mounts of the apps that are the guest's own: devices, memory, and on top of those the volumes that the host has mounted in its root already. A volume that is read-only is so on the host; here it is
- * shown as such.
+ * The mounts of the apps that are the guest's own: devices, memory, and on top of those the volumes that the host has
+ * mounted in its root already. A volume that is read-only is so on the host; here it is shown as such.
  */
 export function mountLines(manifest: PodManifest, apps: readonly PodApp[], dev: Pick<DevOptions, "journal">): string {
   const count = { next: 0 };
@@ -53,15 +53,13 @@ export function mountLines(manifest: PodManifest, apps: readonly PodApp[], dev: 
 
 function appLines(
   manifest: PodManifest,
-  { unit, mounts: { readOnlyRoot, writable } }: PodApp,
+  { unit, mounts: { readOnlyRoot, volumes: opened, writable } }: PodApp,
   dev: Pick<DevOptions, "journal">,
   count: { next: number },
 ): string {
   const { runtimeApp } = unit;
   const volumes = appMounts(manifest, runtimeApp, true).mounts;
-  const isDirectory = new Map(
-    unit.volumes.map((one) => [one.target, (one as { open: { isDirectory?: boolean } }).open.isDirectory ?? true]),
-  );
+  const isDirectory = new Map(opened.map(({ target, open }) => [target, open.isDirectory]));
   const shared = volumes.filter(({ volume }) => volume.kind !== "tmpfs");
   const places = [
     ...shared.map(({ target, readOnly }) => ({ target, readOnly })),
