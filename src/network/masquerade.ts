@@ -3,6 +3,7 @@
  * addresses of the pod's interface, and so forget them when its namespace was lost before DEL (seen with 1.1.1). Pure but for the functions at the end.
  */
 
+import { createHash } from "node:crypto";
 import { isUuid } from "../core/uuid.ts";
 import { type Firewall, installedFirewalls, restoreRules, savedRules } from "./firewall.ts";
 
@@ -18,14 +19,22 @@ export function masqueradedPods(saved: string): Map<string, string> {
   return found;
 }
 
-/** The transaction that removes those of one pod; undefined when there are none. */
-export function masqueradeRemoval(uuid: string, saved: string): string | undefined {
-  const lines = saved.split("\n");
-  const jumps = lines.filter((line) => {
-    const [, , , id, target = ""] = RULE.exec(line) ?? [];
-    return id === uuid && /^CNI-[0-9a-f]{24}$/.test(target);
-  });
-  const chains = new Set(jumps.map((line) => RULE.exec(line)?.[4] ?? ""));
+/** The chain of a pod on a network, as the plugins name it (utils.FormatChainName of the CNI plugins). */
+export function masqueradeChain(network: string, uuid: string): string {
+  return `CNI-${createHash("sha512").update(`${network}${uuid}`).digest("hex").slice(0, 24)}`;
+}
+
+/**
+ * The transaction that removes those of one pod; undefined when there are none. A plugin that was killed in its DEL leaves a chain to which nothing jumps any more, or which is empty: that one is
+ * known by its name only, for which the pod's networks must be named.
+ */
+export function masqueradeRemoval(uuid: string, networks: readonly string[], saved: string): string | undefined {
+  const own = saved.split("\n").filter((line) => RULE.exec(line)?.[3] === uuid);
+  const jumps = own.filter((line) => isChain(RULE.exec(line)?.[4]));
+  const chains = new Set([
+    ...own.flatMap((line) => (RULE.exec(line) ?? []).filter(isChain)),
+    ...networks.map((network) => masqueradeChain(network, uuid)).filter((chain) => saved.includes(`\n:${chain} `)),
+  ]);
   if (chains.size === 0) return undefined;
   return [
     "*nat",
@@ -37,6 +46,8 @@ export function masqueradeRemoval(uuid: string, saved: string): string | undefin
   ].join("\n");
 }
 
+const isChain = (word: string | undefined): boolean => /^CNI-[0-9a-f]{24}$/.test(word ?? "");
+
 export interface Masquerade {
   readonly uuid: string;
   readonly network: string;
@@ -46,7 +57,7 @@ export interface Masquerade {
 /** Every pod that has masquerading rules in one of the host's firewalls. */
 export async function masquerades(): Promise<Masquerade[]> {
   const found: Masquerade[] = [];
-  for (const firewall of installedFirewalls().filter((kind) => kind !== "nft")) {
+  for (const firewall of iptables()) {
     const saved = (await savedRules(firewall, 4, ["nat"])) + (await savedRules(firewall, 6, ["nat"]));
     found.push(...[...masqueradedPods(saved)].map(([uuid, network]) => ({ uuid, network, firewall })));
   }
@@ -54,9 +65,22 @@ export async function masquerades(): Promise<Masquerade[]> {
 }
 
 /** Removes a pod's masquerading rules; fine when there are none. */
-export async function removeMasquerade({ uuid, firewall }: Masquerade): Promise<void> {
+export async function removeMasquerade({ uuid, network, firewall }: Masquerade): Promise<void> {
+  await remove(firewall, uuid, [network]);
+}
+
+/** The same in every firewall, of all the networks that the pod had. */
+export async function forgetMasquerades(uuid: string, networks: readonly string[]): Promise<void> {
+  for (const firewall of iptables()) await remove(firewall, uuid, networks);
+}
+
+async function remove(firewall: Firewall, uuid: string, networks: readonly string[]): Promise<void> {
   for (const family of [4, 6] as const) {
-    const rules = masqueradeRemoval(uuid, await savedRules(firewall, family, ["nat"]));
+    const rules = masqueradeRemoval(uuid, networks, await savedRules(firewall, family, ["nat"]));
     if (rules !== undefined) await restoreRules(firewall, family, rules, "remove masquerading");
   }
+}
+
+function iptables(): Firewall[] {
+  return installedFirewalls().filter((kind) => kind !== "nft");
 }

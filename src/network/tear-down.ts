@@ -4,7 +4,7 @@ import { RktError } from "../core/errors.ts";
 import { quoted } from "../core/text.ts";
 import type { Host } from "../host/host.ts";
 import { deleteNetwork } from "./chain.ts";
-import { masquerades, removeMasquerade } from "./masquerade.ts";
+import { forgetMasquerades } from "./masquerade.ts";
 import { viewNamespace } from "./namespace-view.ts";
 import { isNetnsPath, netnsExists, removeNetns } from "./netns.ts";
 import { pluginDirs } from "./plugin.ts";
@@ -50,7 +50,7 @@ export async function tearDownNetwork(context: NetworkContext): Promise<Teardown
   const networks = recordedNetworks(podDir).reverse();
   // Before the records that tell it are gone: a gc that is killed in between must leave enough for the next one. Where none are left, one was.
   if (usable && (networks.length === 0 || pluginsForget(host, live, networks)))
-    await attempt("masquerading", () => forgetMasquerade(uuid));
+    await attempt("masquerading", () => forgetMasquerades(uuid, names(networks)));
   for (const network of networks) {
     if ("error" in network) problems.push({ what: `network file ${quoted(network.file)}`, error: network.error });
     else problems.push(...(await detach(context, network, live)));
@@ -77,8 +77,8 @@ function pluginsForget(host: Host, live: string, networks: readonly (RecordedNet
   });
 }
 
-async function forgetMasquerade(uuid: string): Promise<void> {
-  for (const found of (await masquerades()).filter((each) => each.uuid === uuid)) await removeMasquerade(found);
+function names(networks: readonly (RecordedNetwork | LostNetwork)[]): string[] {
+  return networks.flatMap((network) => ("conf" in network ? network.conf.name : []));
 }
 
 async function detach(
