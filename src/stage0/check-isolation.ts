@@ -73,7 +73,7 @@ function promisedIsolation(input: IsolationInput): ReadonlySet<IsolationName> {
   // By stage0, whatever the stage1: asked for, a start that cannot be measured is none.
   if (hasTpm(engine)) promised.add("measured");
   else promised.delete("measured");
-  if (!existsSync("/dev/kvm") || missingVirtualization() !== undefined) promised.delete("kvm");
+  if (missingVirtualization() !== undefined) promised.delete("kvm");
   if (!selinuxEnforcing()) promised.delete("selinux");
   return promised;
 }

@@ -1,9 +1,7 @@
 /** Whether the processor's help (/dev/kvm) can be had, by QEMU's user too, who owns nothing. */
 
 import { closeSync, openSync, statSync } from "node:fs";
-import { missingVirtualization } from "../../src/host/virtualization.ts";
-
-export const KVM_DEVICE = "/dev/kvm";
+import { KVM_DEVICE, missingVirtualization } from "../../src/host/virtualization.ts";
 
 /** `group`: what QEMU's user must belong to; undefined where everybody may open the device. */
 export type Accelerator = { readonly kind: "kvm"; readonly group: number | undefined } | NoAccelerator;
@@ -11,9 +9,7 @@ type NoAccelerator = { readonly kind: "none"; readonly why: string };
 
 /** Asks the host. */
 export function findAccelerator(device: string = KVM_DEVICE): Accelerator {
-  const status = statSync(device, { throwIfNoEntry: false });
-  if (status === undefined) return { kind: "none", why: `no ${device} on this host` };
-  const missing = missingVirtualization();
+  const missing = missingVirtualization(device);
   if (missing !== undefined) return { kind: "none", why: missing };
   try {
     closeSync(openSync(device, "r+"));
@@ -23,7 +19,7 @@ export function findAccelerator(device: string = KVM_DEVICE): Accelerator {
       why: `${device} cannot be opened (${(error as NodeJS.ErrnoException).code ?? String(error)})`,
     };
   }
-  return permitted(device, status);
+  return permitted(device, statSync(device));
 }
 
 /** Debian's is root's and the group kvm's, 0660. A group of root's is given to no machine. Pure. */

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { type Census, type CensusScope, censusScope, leftBehind, takeCensus } from "../harness/leaks.ts";
 import { descendantsOf, isAlive } from "../harness/processes.ts";
 import { type Result, RKT, type TestRkt, testRkt, until } from "../harness/rkt.ts";
@@ -25,9 +25,7 @@ let volume: string;
 
 beforeAll(() => {
   rkt = testRkt();
-  const aci = join(rkt.dir, "app.aci");
-  buildAci(aci);
-  image = rkt.ok([INSECURE, "fetch", "--full", aci]).trim();
+  image = fetchedAci(rkt);
   volume = join(rkt.dir, "volume");
   mkdirSync(volume);
   expect(rkt.run([INSECURE, "run", image, "--exec=/bin/true"]).status).toBe(0);

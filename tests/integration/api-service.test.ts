@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import * as grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { newUuid } from "../../src/core/uuid.ts";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { launchRkt } from "../harness/launch.ts";
 import { type RunningRkt, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 
@@ -43,9 +43,7 @@ const refusal = (method: string, request: object) =>
 
 beforeAll(async () => {
   rkt = testRkt();
-  const aci = join(rkt.dir, "app.aci");
-  buildAci(aci);
-  image = rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
+  image = fetchedAci(rkt);
   uuid = rkt.ok(["prepare", image, "--name=app", "--exec=/bin/true"]).trim();
   const socket = join(rkt.dir, "api.sock");
   service = rkt.start(["api-service", `--listen=unix:${socket}`]);

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, te
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { childrenOf } from "../../src/host/child-processes.ts";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { CHANGES, killAtCall } from "../harness/kill-at.ts";
 import { censusScope, leftBehind, takeCensus } from "../harness/leaks.ts";
 import { orchestrate } from "../harness/orchestrator.ts";
@@ -20,16 +20,14 @@ let count = 0;
 
 beforeAll(() => {
   rkt = testRkt();
-  const aci = join(rkt.dir, "app.aci");
-  buildAci(
-    aci,
+  image = fetchedAci(
+    rkt,
     {},
     {
       "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nweb:x:1001:1002::/home/web:/bin/sh\n",
       "etc/group": "root:x:0:\nweb:x:1002:\n",
     },
   );
-  image = rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
 });
 afterAll(() => rkt[Symbol.dispose]());
 

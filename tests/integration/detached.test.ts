@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { type Result, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 
 setDefaultTimeout(300_000);
@@ -13,9 +13,7 @@ let image: string;
 
 beforeAll(() => {
   rkt = testRkt();
-  const aci = join(rkt.dir, "app.aci");
-  buildAci(aci);
-  image = rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
+  image = fetchedAci(rkt);
 });
 afterAll(() => rkt[Symbol.dispose]());
 

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, t
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { childrenOf } from "../../src/host/child-processes.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { buildAci } from "../harness/images.ts";
 import { type TestRkt, testRkt, until } from "../harness/rkt.ts";
 
@@ -21,9 +22,7 @@ const ENTRYPOINTS = ["run", "enter", "gc", "stop", "attach", "app/add", "app/rm"
 beforeAll(() => {
   rkt = testRkt();
   log = join(rkt.dir, "calls");
-  const aci = join(rkt.dir, "app.aci");
-  buildAci(aci, { name: "example.com/app" });
-  image = rkt.ok([INSECURE, "fetch", "--full", aci]).trim();
+  image = fetchedAci(rkt, { name: "example.com/app" });
   buildStage1("old", ["run", "enter", "gc", "stop"], undefined);
   buildStage1("new", ENTRYPOINTS, "6");
 });

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { mountsBelow, RKT, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 
 setDefaultTimeout(300_000);
@@ -15,9 +15,7 @@ const INSECURE = "--insecure-options=image";
 
 beforeAll(() => {
   rkt = testRkt();
-  const aci = join(rkt.dir, "app.aci");
-  buildAci(aci);
-  image = rkt.ok([INSECURE, "fetch", "--full", aci]).trim();
+  image = fetchedAci(rkt);
 });
 afterAll(() => rkt[Symbol.dispose]());
 

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, mkdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { RKT, type TestRkt, testRkt } from "../harness/rkt.ts";
 
 setDefaultTimeout(300_000);
@@ -15,9 +15,7 @@ const INSECURE = "--insecure-options=image";
 
 beforeAll(() => {
   rkt = testRkt();
-  const aci = join(rkt.dir, "app.aci");
-  buildAci(aci);
-  image = rkt.ok([INSECURE, "fetch", "--full", aci]).trim();
+  image = fetchedAci(rkt);
 });
 afterAll(() => rkt[Symbol.dispose]());
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { RKT, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 import { killAtEnd } from "../harness/temporary.ts";
 
@@ -14,9 +14,7 @@ let rkt: TestRkt;
 let image: string;
 beforeAll(() => {
   rkt = testRkt();
-  const aci = join(rkt.dir, "app.aci");
-  buildAci(aci);
-  image = rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
+  image = fetchedAci(rkt);
 });
 afterAll(() => rkt[Symbol.dispose]());
 

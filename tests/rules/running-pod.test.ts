@@ -7,7 +7,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, statSync 
 import { join } from "node:path";
 import { linux } from "../../src/host/linux.ts";
 import { tryLock } from "../../src/host/lock.ts";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { descendantsOf, isAlive } from "../harness/processes.ts";
 import { RKT, type RunningRkt, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 
@@ -18,9 +18,7 @@ let image: string;
 
 beforeAll(() => {
   rkt = testRkt();
-  const aci = join(rkt.dir, "app.aci");
-  buildAci(aci);
-  image = rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
+  image = fetchedAci(rkt);
 });
 afterAll(() => rkt[Symbol.dispose]());
 

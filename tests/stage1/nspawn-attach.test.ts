@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { RKT, type RunningRkt, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 import { killAtEnd } from "../harness/temporary.ts";
 
@@ -16,9 +16,7 @@ let count = 0;
 
 beforeAll(() => {
   rkt = testRkt();
-  const aci = join(rkt.dir, "app.aci");
-  buildAci(aci, {}, { "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n" });
-  image = rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
+  image = fetchedAci(rkt, {}, { "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n" });
 });
 afterAll(() => rkt[Symbol.dispose]());
 

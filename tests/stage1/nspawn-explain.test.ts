@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { type TestRkt, testRkt } from "../harness/rkt.ts";
 
 describe("explain", () => {
@@ -21,9 +21,7 @@ describe("explain", () => {
 
   beforeAll(() => {
     rkt = testRkt();
-    const aci = join(rkt.dir, "app.aci");
-    buildAci(aci, {}, { "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n" });
-    image = rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
+    image = fetchedAci(rkt, {}, { "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n" });
   });
   afterAll(() => rkt[Symbol.dispose]());
 

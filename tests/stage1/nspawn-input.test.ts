@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { RKT, type TestRkt, testRkt } from "../harness/rkt.ts";
 
 describe("interactive input in an nspawn pod", () => {
@@ -15,9 +15,7 @@ describe("interactive input in an nspawn pod", () => {
 
   beforeAll(() => {
     rkt = testRkt();
-    const aci = join(rkt.dir, "app.aci");
-    buildAci(aci, {}, { "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n" });
-    image = rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
+    image = fetchedAci(rkt, {}, { "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n" });
   });
   afterAll(() => rkt[Symbol.dispose]());
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { RKT, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 import { runProgram } from "../harness/temporary.ts";
 
@@ -41,9 +41,7 @@ describe("limits of an nspawn pod", () => {
 
   beforeAll(() => {
     rkt = testRkt();
-    const aci = join(rkt.dir, "app.aci");
-    buildAci(aci);
-    image = rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
+    image = fetchedAci(rkt);
   });
   afterAll(() => rkt[Symbol.dispose]());
 

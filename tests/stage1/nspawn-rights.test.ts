@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci, ROOT_FOR_HOST_PROGRAMS } from "../harness/fetched-aci.ts";
 import { type TestRkt, testRkt } from "../harness/rkt.ts";
 
 describe("rights of an app in an nspawn pod", () => {
@@ -33,20 +33,16 @@ describe("rights of an app in an nspawn pod", () => {
 
   beforeAll(() => {
     rkt = testRkt();
-    const aci = join(rkt.dir, "app.aci");
-    buildAci(
-      aci,
+    image = fetchedAci(
+      rkt,
       {},
       {
         "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nweb:x:1001:1002::/home/web:/bin/sh\n",
         "etc/group": "root:x:0:\nweb:x:1002:\nlogs:x:1003:\n",
         "srv/file": "x",
-        lib: { link: "usr/lib" },
-        lib64: { link: "usr/lib64" },
-        usr: null,
+        ...ROOT_FOR_HOST_PROGRAMS,
       },
     );
-    image = rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
   });
   afterAll(() => rkt[Symbol.dispose]());
 

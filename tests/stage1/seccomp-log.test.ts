@@ -3,8 +3,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fetchedAci, ROOT_FOR_HOST_PROGRAMS } from "../harness/fetched-aci.ts";
 import { hostSystemdRunsPods } from "../harness/host-systemd.ts";
-import { buildAci } from "../harness/images.ts";
 import { type TestRkt, testRkt } from "../harness/rkt.ts";
 
 const EPERM = 1;
@@ -39,19 +39,15 @@ describe.each(hostSystemdRunsPods() ? ["nspawn", "host"] : ["nspawn"])(
 
     beforeAll(() => {
       rkt = testRkt();
-      const aci = join(rkt.dir, "app.aci");
-      buildAci(
-        aci,
+      image = fetchedAci(
+        rkt,
         {},
         {
           "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nweb:x:1001:1002::/home/web:/bin/sh\n",
           "etc/group": "root:x:0:\nweb:x:1002:\n",
-          lib: { link: "usr/lib" },
-          lib64: { link: "usr/lib64" },
-          usr: null,
+          ...ROOT_FOR_HOST_PROGRAMS,
         },
       );
-      image = rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
     });
     afterAll(() => rkt[Symbol.dispose]());
 

@@ -5,7 +5,7 @@ import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { childrenOf } from "../../src/host/child-processes.ts";
-import { buildAci } from "../harness/images.ts";
+import { fetchedAci } from "../harness/fetched-aci.ts";
 import { perlFiles, perlNotify } from "../harness/perl.ts";
 import { type RunningRkt, type TestRkt, testRkt, until } from "../harness/rkt.ts";
 import { killAtEnd } from "../harness/temporary.ts";
@@ -19,9 +19,7 @@ const FLY = "--stage1-name=coreos.com/rkt/stage1-fly";
 
 beforeAll(() => {
   rkt = testRkt();
-  const aci = join(rkt.dir, "app.aci");
-  buildAci(aci, {}, perlFiles());
-  image = rkt.ok([INSECURE, "fetch", "--full", aci]).trim();
+  image = fetchedAci(rkt, {}, perlFiles());
 });
 afterAll(() => rkt[Symbol.dispose]());
 

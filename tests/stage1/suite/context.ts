@@ -2,7 +2,8 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildAci, type Files } from "../../harness/images.ts";
+import { fetchedAci } from "../../harness/fetched-aci.ts";
+import type { buildAci, Files } from "../../harness/images.ts";
 import { type Result, type RunningRkt, type TestRkt, testRkt, until } from "../../harness/rkt.ts";
 
 export type Flavor = "nspawn" | "host" | "fly" | "kvm";
@@ -59,9 +60,7 @@ export function addImage(
   files: Files,
   manifest: Parameters<typeof buildAci>[1] = {},
 ): string {
-  const aci = join(rkt.dir, `${name}.aci`);
-  buildAci(aci, { name: `example.com/${name}`, ...manifest }, files);
-  return rkt.ok(["--insecure-options=image", "fetch", "--full", aci]).trim();
+  return fetchedAci(rkt, { name: `example.com/${name}`, ...manifest }, files, name);
 }
 
 /** The words of `rkt run` for a pod of one app, called "app", that runs a shell script. */
